@@ -142,7 +142,9 @@ func (p *PublicKey) Equal(other *PublicKey) bool { return *p == *other }
 
 // Ed25519 returns the classic half, for formats that know no other (log
 // checkpoints and cosignatures).
-func (p *PublicKey) Ed25519() ed25519.PublicKey { return append(ed25519.PublicKey(nil), p.classic[:]...) }
+func (p *PublicKey) Ed25519() ed25519.PublicKey {
+	return append(ed25519.PublicKey(nil), p.classic[:]...)
+}
 
 // Ed25519 returns the classic half for the same formats. Handle with care.
 func (k *PrivateKey) Ed25519() ed25519.PrivateKey { return k.classic }

@@ -1,0 +1,9 @@
+package id
+
+const (
+	goldenAgent   = "16f7359b3541e0c1855866ec0986e43a"
+	goldenCharter = "a27db304d1775312f1e09471bb7fe1d0bdd9a152887581d734219d217bb261f4"
+	goldenRoster  = "ff338407efca276b3f6c3368bdc3103f5e6c64fc0277fe62ed77c3fc782ad15a"
+	goldenKey     = "96b74b88cf85fe8d887800b93f62072e72d5982d052be95da7cc37abf2a7d8b4"
+	goldenHybrid  = "037e1020fb3c72b875c8edd97fa39283f026967bb0b272c8c64a3edc32821756"
+)
