@@ -1,0 +1,173 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+const guard = float32(-12345.5)
+
+// guarded returns n floats with guard words on both sides and a check of them.
+func guarded(n int, fill func(i int) float32) (body []float32, intact func() bool) {
+	const pad = 19
+	all := make([]float32, n+2*pad)
+	for i := range all {
+		all[i] = guard
+	}
+	body = all[pad : pad+n : pad+n]
+	for i := range body {
+		body[i] = fill(i)
+	}
+	return body, func() bool {
+		for i := range pad {
+			if all[i] != guard || all[len(all)-1-i] != guard {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// forMatmuls runs f for each matmul that this machine has. purego builds have
+// only the oracle, which the formula test below checks by itself.
+type matmulFunc func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int)
+
+func checkMatmul(t *testing.T, mm matmulFunc, m, n, k int, trans bool, extra int, gen func() float32) {
+	t.Helper()
+	ars, acs := k+extra, 1
+	if trans {
+		ars, acs = 1, m+extra
+	}
+	ldb, ldc := n+extra, n+extra
+	size := func(rows, ld, cols int) int {
+		if rows == 0 || cols == 0 {
+			return 0
+		}
+		return (rows-1)*ld + cols
+	}
+	na := size(m, ars, k)
+	if trans {
+		na = size(k, acs, m)
+	}
+	fill := func(int) float32 { return gen() }
+	a, _ := guarded(na, fill)
+	b, _ := guarded(size(k, ldb, n), fill)
+	c, intact := guarded(size(m, ldc, n), fill)
+	old := append([]float32(nil), c...)
+	if m > 0 && n > 0 && k > 0 {
+		mm(m, n, k, a, ars, acs, b, ldb, c, ldc)
+	}
+	if !intact() {
+		t.Fatalf("m=%d n=%d k=%d trans=%v: wrote outside C", m, n, k, trans)
+	}
+	for i := range c {
+		row, col := i/ldc, i%ldc
+		want := old[i]
+		if col < n {
+			for p := range k {
+				want = FMA(a[row*ars+p*acs], b[p*ldb+col], want)
+			}
+		}
+		if !same(c[i], want) {
+			t.Fatalf("m=%d n=%d k=%d trans=%v extra=%d: c[%d,%d] = %x, want %x", m, n, k, trans, extra, row, col, c[i], want)
+		}
+	}
+}
+
+func TestMatmul(t *testing.T) {
+	for name, mm := range matmuls() {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(5, 6))
+			normal := func() float32 { return float32(r.NormFloat64()) }
+			wild := func() float32 { // infinities, NaN, subnormals, huge values
+				if r.IntN(4) == 0 {
+					return math.Float32frombits(r.Uint32())
+				}
+				return normal()
+			}
+			for m := range 10 {
+				for n := range 36 {
+					for _, k := range []int{0, 1, 2, 7} {
+						checkMatmul(t, mm, m, n, k, n%2 == 0, m%3, normal)
+					}
+				}
+			}
+			for range 300 {
+				checkMatmul(t, mm, r.IntN(41), r.IntN(41), r.IntN(41), r.IntN(2) == 0, r.IntN(4), wild)
+			}
+			checkMatmul(t, mm, 5, 17, 2*4096+3, false, 0, normal) // several calls of the assembly
+			checkMatmul(t, mm, 5, 17, 4096, true, 1, normal)
+		})
+	}
+}
+
+func TestGemmOverwrites(t *testing.T) {
+	nan := float32(math.NaN())
+	c := []float32{nan, nan, 7, nan, nan, 7}
+	Gemm(2, 2, 0, nil, 0, 1, nil, 2, c, 3)
+	if fmt.Sprint(c) != "[0 0 7 0 0 7]" {
+		t.Fatalf("k = 0: %v", c)
+	}
+	Gemm(2, 2, 1, []float32{2, 3}, 1, 1, []float32{5, 7}, 2, c, 3)
+	if fmt.Sprint(c) != "[10 14 7 15 21 7]" {
+		t.Fatalf("k = 1: %v", c)
+	}
+	Gemm(0, 2, 1, nil, 1, 1, nil, 2, nil, 3)
+	Gemm(2, 0, 1, nil, 1, 1, nil, 2, nil, 3)
+}
+
+func TestGemmShortSlicePanics(t *testing.T) {
+	f := func(n int) []float32 { return make([]float32, n) }
+	for name, call := range map[string]func(c []float32){
+		"a": func(c []float32) { Gemm(4, 16, 3, f(11), 3, 1, f(48), 16, c, 16) },
+		"b": func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(47), 16, c, 16) },
+		"c": func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(48), 16, c[:63], 16) },
+	} {
+		c := f(64)
+		c[0] = guard
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("short %s: no panic", name)
+				}
+			}()
+			call(c)
+		}()
+		if c[0] != guard {
+			t.Errorf("short %s: wrote before checking", name)
+		}
+	}
+}
+
+func TestTranspose(t *testing.T) {
+	for m := 1; m < 9; m++ {
+		for n := 1; n < 9; n++ {
+			src, dst := make([]float32, m*n), make([]float32, m*n)
+			for i := range src {
+				src[i] = float32(i)
+			}
+			Transpose(dst, src, m, n)
+			for i := range m {
+				for j := range n {
+					if dst[j*m+i] != src[i*n+j] {
+						t.Fatalf("%dx%d: dst[%d,%d] = %v", m, n, j, i, dst[j*m+i])
+					}
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkGemm(b *testing.B) {
+	for _, s := range [][3]int{{4, 1, 13}, {32, 32, 64}, {32, 512, 512}} {
+		b.Run(fmt.Sprintf("%dx%dx%d", s[0], s[1], s[2]), func(b *testing.B) {
+			x, w, y := make([]float32, s[0]*s[2]), make([]float32, s[2]*s[1]), make([]float32, s[0]*s[1])
+			for b.Loop() {
+				Gemm(s[0], s[1], s[2], x, s[2], 1, w, s[1], y, s[1])
+			}
+			b.ReportMetric(2*float64(s[0]*s[1]*s[2])*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}

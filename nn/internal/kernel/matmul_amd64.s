@@ -1,0 +1,136 @@
+//go:build amd64 && !purego
+
+#include "textflag.h"
+
+// One accumulator lane per element of C, one VFMADD231PS per term, terms in
+// ascending order: see matmulGo. Stack frames are empty; VZEROUPPER before RET.
+
+// func fma4x16(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int)
+TEXT ·fma4x16(SB), NOSPLIT, $0-64
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ ars+16(FP), R8
+	MOVQ acs+24(FP), R9
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R10
+	MOVQ c+48(FP), DX
+	MOVQ ldc+56(FP), R11
+	TESTQ CX, CX
+	JLE  done4x16
+	LEAQ (R8)(R8*2), R12
+	LEAQ (R11)(R11*2), R13
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (DX)(R11*1), Y2
+	VMOVUPS 32(DX)(R11*1), Y3
+	VMOVUPS (DX)(R11*2), Y4
+	VMOVUPS 32(DX)(R11*2), Y5
+	VMOVUPS (DX)(R13*1), Y6
+	VMOVUPS 32(DX)(R13*1), Y7
+
+loop4x16:
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+	VBROADCASTSS (SI), Y10
+	VBROADCASTSS (SI)(R8*1), Y11
+	VBROADCASTSS (SI)(R8*2), Y12
+	VBROADCASTSS (SI)(R12*1), Y13
+	VFMADD231PS Y8, Y10, Y0
+	VFMADD231PS Y9, Y10, Y1
+	VFMADD231PS Y8, Y11, Y2
+	VFMADD231PS Y9, Y11, Y3
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y9, Y12, Y5
+	VFMADD231PS Y8, Y13, Y6
+	VFMADD231PS Y9, Y13, Y7
+	ADDQ R9, SI
+	ADDQ R10, DI
+	DECQ CX
+	JNZ  loop4x16
+
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, (DX)(R11*1)
+	VMOVUPS Y3, 32(DX)(R11*1)
+	VMOVUPS Y4, (DX)(R11*2)
+	VMOVUPS Y5, 32(DX)(R11*2)
+	VMOVUPS Y6, (DX)(R13*1)
+	VMOVUPS Y7, 32(DX)(R13*1)
+	VZEROUPPER
+
+done4x16:
+	RET
+
+// func fma4x8(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, mask *int32)
+TEXT ·fma4x8(SB), NOSPLIT, $0-72
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ ars+16(FP), R8
+	MOVQ acs+24(FP), R9
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R10
+	MOVQ c+48(FP), DX
+	MOVQ ldc+56(FP), R11
+	MOVQ mask+64(FP), AX
+	TESTQ CX, CX
+	JLE  done4x8
+	LEAQ (R8)(R8*2), R12
+	LEAQ (R11)(R11*2), R13
+	VMOVUPS (AX), Y15
+	VMASKMOVPS (DX), Y15, Y0
+	VMASKMOVPS (DX)(R11*1), Y15, Y1
+	VMASKMOVPS (DX)(R11*2), Y15, Y2
+	VMASKMOVPS (DX)(R13*1), Y15, Y3
+
+loop4x8:
+	VMASKMOVPS (DI), Y15, Y8
+	VBROADCASTSS (SI), Y10
+	VBROADCASTSS (SI)(R8*1), Y11
+	VBROADCASTSS (SI)(R8*2), Y12
+	VBROADCASTSS (SI)(R12*1), Y13
+	VFMADD231PS Y8, Y10, Y0
+	VFMADD231PS Y8, Y11, Y1
+	VFMADD231PS Y8, Y12, Y2
+	VFMADD231PS Y8, Y13, Y3
+	ADDQ R9, SI
+	ADDQ R10, DI
+	DECQ CX
+	JNZ  loop4x8
+
+	VMASKMOVPS Y0, Y15, (DX)
+	VMASKMOVPS Y1, Y15, (DX)(R11*1)
+	VMASKMOVPS Y2, Y15, (DX)(R11*2)
+	VMASKMOVPS Y3, Y15, (DX)(R13*1)
+	VZEROUPPER
+
+done4x8:
+	RET
+
+// func fma1x8(k int, a *float32, acs int, b *float32, ldb int, c *float32, mask *int32)
+TEXT ·fma1x8(SB), NOSPLIT, $0-56
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ acs+16(FP), R9
+	MOVQ b+24(FP), DI
+	MOVQ ldb+32(FP), R10
+	MOVQ c+40(FP), DX
+	MOVQ mask+48(FP), AX
+	TESTQ CX, CX
+	JLE  done1x8
+	VMOVUPS (AX), Y15
+	VMASKMOVPS (DX), Y15, Y0
+
+loop1x8:
+	VMASKMOVPS (DI), Y15, Y8
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS Y8, Y10, Y0
+	ADDQ R9, SI
+	ADDQ R10, DI
+	DECQ CX
+	JNZ  loop1x8
+
+	VMASKMOVPS Y0, Y15, (DX)
+	VZEROUPPER
+
+done1x8:
+	RET
