@@ -1,0 +1,47 @@
+// Package nn trains feed-forward networks on a branch's CPU.
+//
+// A Spec is a network as data; Compile turns it into a Program, which owns the
+// parameters and all memory that a step needs:
+//
+//	p, err := nn.Compile(nn.MLP(13, []int{32, 16}, 1), nn.Options{
+//		Batch: 32, Seed: 7, Optimizer: nn.NewSGD(0.01, 0.9),
+//	})
+//	m, err := p.Step(nn.Batch{X: x, Labels: y}) // forward, backward, update
+//	err = p.Store(flat)                         // the model, to send or seal
+//
+// # What it promises
+//
+// The same Spec, seed, batches and options give the same bits on every machine,
+// with every instruction set: package kernel fixes the order and the rounding of
+// each operation. Replay and audit rest on this. NaN is excepted: a NaN stays a
+// NaN, its bit pattern is free.
+//
+// The flat float32 vector of Load and Store is dense, in the order of Layout, and
+// the only form of a model that is hashed, sealed or masked.
+//
+// A step allocates nothing on the heap: Compile carves one arena. A Program
+// belongs to one goroutine at a time.
+//
+// # Shapes and notation
+//
+// A batch of B examples is (B, features), row-major. Weights are (in, out). The
+// loss of a batch is L = (1/B) Σ_i ℓ_i; ℓ_i is the loss of example i. δ = ∂L/∂y is
+// the error at a layer's output y, from which each layer gives ∂L/∂x at its input
+// and the gradients of its parameters by the chain rule:
+//
+//	dense    y = x·w + b                  ∂x = δ·wᵀ   ∂w = xᵀ·δ   ∂b_j = Σ_i δ_ij
+//	relu     y = max(x, 0)                ∂x = δ where y > 0, else 0
+//	tanh     y = tanh x                   ∂x = δ·(1 − y²)
+//	sigmoid  y = 1/(1+e^−x)               ∂x = δ·y·(1 − y)
+//	softmax  y_j = e^x_j / Σ_k e^x_k      ∂x_j = y_j·(δ_j − Σ_k δ_k·y_k)
+//
+// and the losses, with logits z, begin it:
+//
+//	binary_cross_entropy  ℓ = ln(1+e^z) − t·z        δ = (σ(z) − t)/B         t ∈ {0, 1}
+//	cross_entropy         ℓ = ln Σ_k e^z_k − z_t     δ_j = (softmax(z)_j − [j = t])/B
+//	mse                   ℓ = (1/O) Σ_j (z_j − t_j)²  δ_j = 2(z_j − t_j)/(O·B)
+//
+// Definitions and defaults agree with PyTorch's (torch.nn.Linear,
+// binary_cross_entropy_with_logits, cross_entropy, mse_loss, SGD, Adam); its
+// numbers for small nets are in testdata and are part of the tests.
+package nn
