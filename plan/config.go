@@ -1,0 +1,71 @@
+package plan
+
+import (
+	"math"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"tacit/id"
+	"tacit/nn"
+)
+
+// ConfigBytes returns the canonical bytes of everything that gives the numbers in
+// a round of task t their meaning: segments with bounds and scales, ring, model,
+// optimiser, schema, strategy, clip and weights. They bind ctx beside the plan's
+// hash, so that two builds that read a plan differently cannot mask together.
+// Big-endian; p must be valid.
+//
+//	"tacit config v1" and a zero byte · uint8 task · uint8 ring · uint32 n_max
+//	uint32 segments · each: uint32-prefixed name · uint32 length · bound · scale (float64)
+//	uint32-prefixed model (nn.AppendSpec)
+//	uint32-prefixed optimiser kind · float64 rate, momentum, beta1, beta2, epsilon · uint32 batch, steps
+//	uint32-prefixed data: the canonical fields data.* that differ from their defaults
+//	uint32-prefixed strategy · uint32-prefixed weights · float64 weight_max, clip, loss_bound · uint32-prefixed privacy
+func (p *Plan) ConfigBytes(t Task) []byte {
+	b := cryptobyte.NewBuilder([]byte("tacit config v1\x00"))
+	text := func(s string) {
+		b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) { c.AddBytes([]byte(s)) })
+	}
+	number := func(v ...float64) {
+		for _, f := range v {
+			b.AddUint64(math.Float64bits(f))
+		}
+	}
+	b.AddUint8(uint8(t))
+	b.AddUint8(uint8(p.Aggregation.Ring))
+	b.AddUint32(uint32(p.Federation.MaxBranches))
+	segments := p.Segments(t)
+	b.AddUint32(uint32(len(segments)))
+	for _, s := range segments {
+		text(s.Name)
+		b.AddUint32(uint32(s.Length))
+		number(s.Bound, s.Scale)
+	}
+	spec, err := nn.AppendSpec(nil, p.Spec())
+	if err != nil {
+		spec = nil // an invalid plan; Segments is empty as well
+	}
+	text(string(spec))
+	o := p.Optimizer()
+	text(o.Kind)
+	number(o.LR, o.Momentum, o.Beta1, o.Beta2, o.Epsilon)
+	b.AddUint32(uint32(p.Training.Batch))
+	b.AddUint32(uint32(p.Training.Steps))
+	b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) {
+		data := *Default()
+		data.Data = p.Data
+		addFields(c, planFields, &data, Default())
+	})
+	text(p.Federation.Strategy)
+	text(p.Federation.Weights)
+	number(p.Federation.WeightMax, p.Federation.Clip, p.Evaluation.LossBound)
+	text(p.Privacy)
+	return b.BytesOrPanic()
+}
+
+// Config returns the digest of [Plan.ConfigBytes].
+func (p *Plan) Config(t Task) id.ConfigHash {
+	var h id.ConfigHash
+	sumInto(&h, "tacit-config/v1", p.ConfigBytes(t))
+	return h
+}

@@ -1,0 +1,563 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// maxNesting bounds brackets and list marks inside each other: the YAML parser
+// is recursive and plans are flat.
+const maxNesting = 16
+
+// Parse reads a plan in YAML, applies overrides of the form
+// "training.learning_rate=0.1" and resolves the result. filename is only
+// printed. The error is an [*Error] with every problem that could be found.
+func Parse(src []byte, filename string, overrides ...string) (*Plan, error) {
+	d := &decoder{plan: Default(), at: map[string]place{}}
+	d.readFile(src, filename)
+	for _, o := range overrides {
+		d.override(o)
+	}
+	if len(d.problems) > 0 && d.hopeless {
+		return nil, orNil(d.problems)
+	}
+	found := len(d.problems)
+	if err := d.plan.Resolve(); err != nil {
+		var all *Error
+		errors.As(err, &all)
+		for _, q := range all.Problems {
+			if !reported(d.problems[:found], q.Key) {
+				d.problems = append(d.problems, d.locate(q))
+			}
+		}
+	}
+	if err := orNil(d.problems); err != nil {
+		return nil, err
+	}
+	return d.plan, nil
+}
+
+// reported says whether a problem of key, of a part of it or of what it is a
+// part of is known already: the second would only be its echo.
+func reported(known []Problem, key string) bool {
+	return slices.ContainsFunc(known, func(p Problem) bool {
+		return key == p.Key || within(p.Key, key) || within(key, p.Key) && p.Key != "" ||
+			// An unreadable column or target leaves everything about rows in doubt.
+			(within(p.Key, "data.columns") || within(p.Key, "data.target")) && (within(key, "data.columns") || within(key, "data.target") || within(key, "model"))
+	})
+}
+
+// within says whether key is outer or a part of it.
+func within(key, outer string) bool {
+	rest, ok := strings.CutPrefix(key, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// place is where a key's value came from.
+type place struct {
+	file      string
+	line, col int
+}
+
+type decoder struct {
+	plan     *Plan
+	file     string
+	lines    []string
+	at       map[string]place // by dotted key
+	problems []Problem
+	hopeless bool // not even the shape is right: later checks would only echo
+}
+
+func (d *decoder) bad(tk *token.Token, key, message, hint string) {
+	p := Problem{File: d.file, Key: key, Message: message, Hint: hint}
+	if tk != nil && tk.Position != nil {
+		p.Line, p.Column = tk.Position.Line, tk.Position.Column
+	}
+	d.problems = append(d.problems, d.excerpt(p))
+}
+
+// locate gives a problem found after decoding the place of its key, or of the
+// nearest enclosing one.
+func (d *decoder) locate(p Problem) Problem {
+	for key := p.Key; key != ""; {
+		if at, ok := d.at[key]; ok {
+			p.File, p.Line, p.Column = at.file, at.line, at.col
+			return d.excerpt(p)
+		}
+		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
+	}
+	p.File = d.file
+	return p
+}
+
+// excerpt adds the source line, if it can be shown with a caret below.
+func (d *decoder) excerpt(p Problem) Problem {
+	if p.File != d.file || p.Line < 1 || p.Line > len(d.lines) {
+		return p
+	}
+	line := []rune(d.lines[p.Line-1])
+	if len(line) > 160 {
+		line = line[:160]
+	}
+	if p.Column > len(line)+1 {
+		return p
+	}
+	for i, r := range line {
+		if !unicode.IsPrint(r) {
+			line[i] = ' '
+		}
+	}
+	p.Excerpt = strings.TrimRight(string(line), " ")
+	return p
+}
+
+func (d *decoder) readFile(src []byte, filename string) {
+	d.file = filename
+	stop := func(message, hint string) {
+		d.hopeless = true
+		d.problems = append(d.problems, Problem{File: filename, Message: message, Hint: hint})
+	}
+	if len(src) > MaxBytes {
+		stop(fmt.Sprintf("%d bytes, at most %d are a plan", len(src), MaxBytes), "")
+		return
+	}
+	if !utf8.Valid(src) {
+		stop("not UTF-8 text", "save the file as UTF-8")
+		return
+	}
+	d.lines = strings.Split(strings.ReplaceAll(string(src), "\r\n", "\n"), "\n")
+	body, err := parseYAML(src)
+	var syntax yaml.Error
+	switch {
+	case errors.As(err, &syntax):
+		d.hopeless = true
+		d.bad(syntax.GetToken(), "", syntax.GetMessage(), "")
+		return
+	case err != nil:
+		stop(err.Error(), "")
+		return
+	case body == nil:
+		stop("the file is empty", "tacit init plan prints one to begin with")
+		return
+	}
+	m, ok := body.(*ast.MappingNode)
+	if !ok {
+		d.hopeless = true
+		d.bad(body.GetToken(), "", "a plan is a list of keys with values", "begin with tacit: "+Format)
+		return
+	}
+	first := m.Values[0]
+	version, _, isScalar := scalar(first.Value)
+	switch key := keyText(first); {
+	case key != "tacit":
+		d.hopeless = true
+		d.bad(first.Key.GetToken(), "tacit", fmt.Sprintf("the first key is %q, want tacit", key), "begin with tacit: "+Format)
+		return
+	case !isScalar || version != Format:
+		d.hopeless = true
+		d.bad(first.Value.GetToken(), "tacit", fmt.Sprintf("this build reads %s, not %q", Format, version), "a later format needs a later tacit")
+		return
+	}
+	d.mapping(m.Values[1:], "", map[string]bool{"tacit": true})
+}
+
+// parseYAML returns the one document's body, nil when it is empty.
+func parseYAML(src []byte) (body ast.Node, err error) {
+	// A parser that we do not own reads bytes that we do not own.
+	defer func() {
+		if r := recover(); r != nil {
+			body, err = nil, errors.New("the YAML parser cannot read this")
+		}
+	}()
+	tokens := lexer.Tokenize(string(src))
+	if err := checkNesting(tokens); err != nil {
+		return nil, err
+	}
+	// Duplicates are reported by mapping, together with every other problem.
+	f, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return nil, err
+	}
+	if len(f.Docs) == 0 {
+		return nil, nil
+	}
+	if len(f.Docs) > 1 {
+		return nil, &yaml.SyntaxError{Message: "a second document begins here; a plan is one", Token: f.Docs[1].Start}
+	}
+	return f.Docs[0].Body, nil
+}
+
+func checkNesting(tokens token.Tokens) error {
+	depth, line, marks := 0, 0, 0
+	indents := map[int]bool{}
+	for _, tk := range tokens {
+		switch tk.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType, token.AnchorType, token.TagType, token.AliasType:
+			if tk.Position.Line != line && depth == 0 {
+				line, marks = tk.Position.Line, 0
+				indents[tk.Position.IndentNum] = true
+			}
+			if depth == 0 {
+				marks++
+			}
+		}
+		if depth > maxNesting || marks > maxNesting || len(indents) > 4*maxNesting {
+			return &yaml.SyntaxError{Message: "nested too deeply for a plan", Token: tk}
+		}
+	}
+	return nil
+}
+
+// keyText returns a key's text, "" for anything but a plain or quoted word.
+func keyText(v *ast.MappingValueNode) string {
+	if v.Key == nil || v.Key.GetToken() == nil {
+		return ""
+	}
+	if _, ok := v.Key.(*ast.StringNode); !ok {
+		return ""
+	}
+	return v.Key.GetToken().Value
+}
+
+// scalar returns the text of a one-value node and whether it stands in quotes.
+func scalar(n ast.Node) (text string, quoted, ok bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		t := n.Token.Type
+		return n.Value, t == token.SingleQuoteType || t == token.DoubleQuoteType, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, false, true
+	}
+	return "", false, false
+}
+
+// mapping reads the keys of the section prefix ("" is the whole plan).
+func (d *decoder) mapping(values []*ast.MappingValueNode, prefix string, seen map[string]bool) {
+	for _, v := range values {
+		tk := v.Key.GetToken()
+		word := keyText(v)
+		key := word
+		if prefix != "" {
+			key = prefix + "." + word
+		}
+		if word == "" {
+			d.bad(tk, prefix, "this is not a key that a plan can have", "")
+			continue
+		}
+		if seen[word] {
+			d.bad(tk, key, fmt.Sprintf("key %q is here twice", word), "remove one")
+			continue
+		}
+		seen[word] = true
+		if f := fieldOf(key); f != nil {
+			d.at[key] = place{d.file, tk.Position.Line, tk.Position.Column}
+			if v.Value != nil {
+				if t := v.Value.GetToken(); t != nil && t.Position != nil && t.Position.Line > 0 {
+					if _, _, ok := scalar(v.Value); ok {
+						d.at[key] = place{d.file, t.Position.Line, t.Position.Column}
+					}
+				}
+			}
+			d.value(v.Value, tk, key, f.at(d.plan))
+			continue
+		}
+		if !isSection(key) {
+			d.unknown(tk, word, key, prefix)
+			continue
+		}
+		d.at[key] = place{d.file, tk.Position.Line, tk.Position.Column}
+		m, ok := v.Value.(*ast.MappingNode)
+		if !ok {
+			d.bad(valueToken(v.Value, tk), key, fmt.Sprintf("%s is a section with keys of its own", key), "its keys are "+quoteList(children(key)))
+			continue
+		}
+		d.mapping(m.Values, key, map[string]bool{})
+	}
+}
+
+func (d *decoder) unknown(tk *token.Token, word, key, prefix string) {
+	message := fmt.Sprintf("unknown key %q", word)
+	if prefix != "" {
+		message += " in " + prefix
+	}
+	hint := ""
+	if n := nearest(word, children(prefix)); n != "" {
+		hint = fmt.Sprintf("did you mean %q?", n)
+	} else if home := homeOf(word); home != "" {
+		hint = fmt.Sprintf("it belongs to %s", home)
+	} else {
+		hint = "known keys are " + quoteList(children(prefix))
+	}
+	d.bad(tk, key, message, hint)
+}
+
+// children returns the keys directly under prefix.
+func children(prefix string) []string {
+	var out []string
+	for _, f := range planFields {
+		rest := f.key
+		if prefix != "" {
+			var ok bool
+			if rest, ok = strings.CutPrefix(f.key, prefix+"."); !ok {
+				continue
+			}
+		}
+		word, _, _ := strings.Cut(rest, ".")
+		if !slices.Contains(out, word) {
+			out = append(out, word)
+		}
+	}
+	return out
+}
+
+// homeOf returns the section that has a key of that name.
+func homeOf(word string) string {
+	for _, f := range planFields {
+		if section, ok := strings.CutSuffix(f.key, "."+word); ok {
+			return section
+		}
+	}
+	return ""
+}
+
+func isSection(key string) bool { return len(children(key)) > 0 }
+
+func fieldOf(key string) *field[Plan] {
+	for i := range planFields {
+		if planFields[i].key == key {
+			return &planFields[i]
+		}
+	}
+	return nil
+}
+
+func valueToken(n ast.Node, key *token.Token) *token.Token {
+	if n == nil {
+		return key
+	}
+	if _, null := n.(*ast.NullNode); null {
+		return key
+	}
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
+			return m.Values[0].Key.GetToken()
+		}
+		return t
+	}
+	return key
+}
+
+// value decodes n into what at points to.
+func (d *decoder) value(n ast.Node, keyToken *token.Token, key string, at any) {
+	tk := valueToken(n, keyToken)
+	wrong := func(want, hint string) {
+		if n == nil || n.Type() == ast.NullType {
+			d.bad(keyToken, key, fmt.Sprintf("%s has no value, want %s", key, want), "leave the key out to get its default")
+			return
+		}
+		d.bad(tk, key, fmt.Sprintf("%s: want %s", key, want), hint)
+	}
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
+		d.bad(tk, key, fmt.Sprintf("%s: anchors, aliases and tags are not part of a plan", key), "write the value itself")
+		return
+	case *ast.LiteralNode:
+		d.bad(tk, key, fmt.Sprintf("%s: block text is not part of a plan", key), `put the value in quotes, such as "> 0"`)
+		return
+	}
+	text, quoted, isScalar := scalar(n)
+	switch v := at.(type) {
+	case *string:
+		if !isScalar {
+			hint := ""
+			if key == "privacy" {
+				hint = "differential privacy is not built yet, so nothing can be claimed: privacy: none"
+			}
+			wrong("text", hint)
+			return
+		}
+		*v = text
+	case *uint64:
+		u, err := strconv.ParseUint(text, 10, 64)
+		if !isScalar || quoted || err != nil || text != strconv.FormatUint(u, 10) {
+			wrong("a whole number from 0 to 18446744073709551615", "")
+			return
+		}
+		*v = u
+	case *int:
+		i, ok := wholeNumber(text)
+		if !isScalar || quoted || !ok {
+			wrong("a whole number", "")
+			return
+		}
+		*v = i
+	case *float64:
+		f, ok := ParseNumber(text)
+		if !isScalar || quoted || !ok {
+			wrong("a number", "")
+			return
+		}
+		*v = f
+	case *bool, *inverted:
+		if !isScalar || quoted || text != "true" && text != "false" {
+			wrong("true or false", "")
+			return
+		}
+		if b, ok := at.(*bool); ok {
+			*b = text == "true"
+		} else {
+			*at.(*inverted) = text == "false"
+		}
+	case *time.Duration:
+		t, err := time.ParseDuration(text)
+		if !isScalar || err != nil {
+			wrong("a duration such as 30s, 10m or 1h30m", "")
+			return
+		}
+		*v = t
+	case *[]string:
+		*v = []string{}
+		d.list(n, wrong, func(text string, quoted bool) bool {
+			*v = append(*v, text)
+			return true
+		}, key, "text")
+	case *[]int:
+		*v = []int{}
+		d.list(n, wrong, func(text string, quoted bool) bool {
+			i, ok := wholeNumber(text)
+			*v = append(*v, i)
+			return ok && !quoted
+		}, key, "a whole number")
+	case *[]Column:
+		d.columns(n, wrong, v)
+	}
+}
+
+func wholeNumber(text string) (int, bool) {
+	i, err := strconv.Atoi(text)
+	return i, err == nil && text == strconv.Itoa(i)
+}
+
+func (d *decoder) list(n ast.Node, wrong func(want, hint string), add func(text string, quoted bool) bool, key, want string) {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok {
+		wrong("a list, such as [a, b]", "")
+		return
+	}
+	if len(s.Values) > MaxValues {
+		d.bad(s.GetToken(), key, fmt.Sprintf("%s: %d items, at most %d", key, len(s.Values), MaxValues), "")
+		return
+	}
+	for i, item := range s.Values {
+		text, quoted, ok := scalar(item)
+		tk := valueToken(item, s.GetToken())
+		if tk != nil && tk.Position != nil {
+			d.at[fmt.Sprintf("%s[%d]", key, i)] = place{d.file, tk.Position.Line, tk.Position.Column}
+		}
+		if !ok || !add(text, quoted) {
+			d.bad(tk, key, fmt.Sprintf("%s: item %d: want %s", key, i+1, want), "")
+		}
+	}
+}
+
+func (d *decoder) columns(n ast.Node, wrong func(want, hint string), out *[]Column) {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok {
+		wrong("a list of columns", "- {name: age, type: numeric, min: 0, max: 120}")
+		return
+	}
+	if len(s.Values) > MaxColumns {
+		d.bad(s.GetToken(), "data.columns", fmt.Sprintf("%d columns, at most %d", len(s.Values), MaxColumns), "")
+		return
+	}
+	names := make([]string, len(columnFields))
+	for i, f := range columnFields {
+		names[i] = f.key
+	}
+	for i, item := range s.Values {
+		at := fmt.Sprintf("data.columns[%d]", i)
+		tk := valueToken(item, s.GetToken())
+		d.at[at] = place{d.file, tk.Position.Line, tk.Position.Column}
+		m, ok := item.(*ast.MappingNode)
+		if !ok {
+			d.bad(tk, at, fmt.Sprintf("column %d: want keys such as name and type", i+1), "{name: age, type: numeric, min: 0, max: 120}")
+			continue
+		}
+		var c Column
+		seen := map[string]bool{}
+		for _, v := range m.Values {
+			key, ktk := keyText(v), v.Key.GetToken()
+			f := slices.Index(names, key)
+			switch {
+			case f < 0:
+				hint := "known keys are " + quoteList(names)
+				if near := nearest(key, names); near != "" {
+					hint = fmt.Sprintf("did you mean %q?", near)
+				}
+				d.bad(ktk, at, fmt.Sprintf("unknown key %q in column %d", key, i+1), hint)
+			case seen[key]:
+				d.bad(ktk, at, fmt.Sprintf("key %q is here twice in column %d", key, i+1), "remove one")
+			default:
+				full := at + "." + key
+				vtk := valueToken(v.Value, ktk)
+				d.at[full] = place{d.file, vtk.Position.Line, vtk.Position.Column}
+				d.value(v.Value, ktk, full, columnFields[f].at(&c))
+			}
+			seen[key] = true
+		}
+		*out = append(*out, c)
+	}
+}
+
+// override applies one "key=value" from the command line.
+func (d *decoder) override(s string) {
+	file, lines := d.file, d.lines
+	defer func() { d.file, d.lines = file, lines }()
+	key, text, ok := strings.Cut(s, "=")
+	d.file, d.lines = "--set "+key, strings.Split(text, "\n")
+	f := fieldOf(key)
+	switch {
+	case !ok:
+		d.bad(nil, key, fmt.Sprintf("%q is not key=value", s), "--set training.batch=16")
+		return
+	case f == nil:
+		all := make([]string, len(planFields))
+		for i := range planFields {
+			all[i] = planFields[i].key
+		}
+		hint := ""
+		if n := nearest(key, all); n != "" {
+			hint = fmt.Sprintf("did you mean %q?", n)
+		} else if home := homeOf(key); home != "" {
+			hint = fmt.Sprintf("did you mean %q?", home+"."+key)
+		}
+		d.bad(nil, key, fmt.Sprintf("unknown key %q", key), hint)
+		return
+	case f.key == "data.columns" || len(text) > 1<<12:
+		d.bad(nil, key, key+" cannot be set on the command line", "change the file")
+		return
+	}
+	body, err := parseYAML([]byte(text))
+	if err != nil || body == nil {
+		d.bad(nil, key, fmt.Sprintf("%s: the value cannot be read", key), "quote it for the shell and for YAML")
+		return
+	}
+	d.at[key] = place{file: d.file}
+	d.value(body, body.GetToken(), key, f.at(d.plan))
+}

@@ -1,0 +1,336 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Feature is one input of the model: a numeric column, or one value of a
+// categorical one.
+type Feature struct {
+	Name   string // "age", or "cp=2"
+	Column int    // index in Schema.Columns
+	Value  int    // categorical: index in Column.Values that makes it 1; numeric: −1
+}
+
+// Features returns the model's inputs: first the numeric columns, then one
+// feature per value of each categorical column (from the second value on with
+// DropFirst), both in column order, as pandas.get_dummies lays them out. Unused
+// columns and the target have none.
+func (s *Schema) Features() []Feature {
+	var out []Feature
+	for i, c := range s.Columns {
+		if c.Type == Numeric && !c.Unused && c.Name != s.Target.Column {
+			out = append(out, Feature{Name: c.Name, Column: i, Value: -1})
+		}
+	}
+	for i, c := range s.Columns {
+		if c.Type != Categorical || c.Unused || c.Name == s.Target.Column {
+			continue
+		}
+		for j, v := range c.Values {
+			if j > 0 || !c.DropFirst {
+				out = append(out, Feature{Name: c.Name + "=" + v, Column: i, Value: j})
+			}
+		}
+	}
+	return out
+}
+
+// FeatureNames returns the names of [Schema.Features].
+func (s *Schema) FeatureNames() []string {
+	features := s.Features()
+	names := make([]string, len(features))
+	for i, f := range features {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// Width returns the number of features.
+func (s *Schema) Width() int { return len(s.Features()) }
+
+// TargetIndex returns the position of the target in Columns, or −1.
+func (s *Schema) TargetIndex() int {
+	for i, c := range s.Columns {
+		if c.Name == s.Target.Column {
+			return i
+		}
+	}
+	return -1
+}
+
+// Classes returns the class names of a Class target, in label order; else nil.
+func (s *Schema) Classes() []string {
+	i := s.TargetIndex()
+	if s.Target.Type != Class || i < 0 {
+		return nil
+	}
+	return s.Columns[i].Values
+}
+
+// IsMissing reports whether a cell, without space around it, means: no value.
+func (s *Schema) IsMissing(cell string) bool {
+	for _, m := range s.Missing {
+		if cell == m {
+			return true
+		}
+	}
+	return false
+}
+
+// NormalValue returns the one spelling of a categorical value: without space
+// around it, and numbers in their shortest form, so that a file may write 1 or
+// 1.0.
+func NormalValue(v string) string {
+	v = strings.TrimSpace(v)
+	if f, ok := ParseNumber(v); ok {
+		return strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	return v
+}
+
+// ParseNumber reads a finite decimal number such as -2, .5 or 1e-3, and nothing
+// else that [strconv.ParseFloat] would take (inf, nan, hexadecimal, underscores).
+// −0 reads as 0.
+func ParseNumber(s string) (float64, bool) {
+	for _, c := range s {
+		if (c < '0' || c > '9') && !strings.ContainsRune("+-.eE", c) {
+			return 0, false
+		}
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return 0, false
+	}
+	return f + 0, true
+}
+
+// Unit maps a numeric column's value to u = (x−min)/(max−min), or reports that
+// x lies outside.
+func (c *Column) Unit(x float64) (u float64, ok bool) {
+	if !(x >= c.Min && x <= c.Max) {
+		return 0, false
+	}
+	return float64(x-c.Min) / float64(c.Max-c.Min), true
+}
+
+// ValueIndex returns the position of a cell in Values, or −1.
+func (c *Column) ValueIndex(cell string) int {
+	v := NormalValue(cell)
+	for i, w := range c.Values {
+		if v == w {
+			return i
+		}
+	}
+	return -1
+}
+
+// PositiveRule is a parsed Target.Positive.
+type PositiveRule struct {
+	Op    string // > >= < <= == !=
+	Value float64
+}
+
+// ParsePositiveRule reads a comparison such as "> 0".
+func ParsePositiveRule(s string) (PositiveRule, error) {
+	s = strings.TrimSpace(s)
+	for _, op := range []string{">=", "<=", "==", "!=", ">", "<"} {
+		if rest, ok := strings.CutPrefix(s, op); ok {
+			v, ok := ParseNumber(strings.TrimSpace(rest))
+			if !ok {
+				break
+			}
+			return PositiveRule{Op: op, Value: v}, nil
+		}
+	}
+	return PositiveRule{}, errors.New(`want a comparison with a number, such as "> 0"`)
+}
+
+// Match applies the rule.
+func (r PositiveRule) Match(x float64) bool {
+	switch r.Op {
+	case ">":
+		return x > r.Value
+	case ">=":
+		return x >= r.Value
+	case "<":
+		return x < r.Value
+	case "<=":
+		return x <= r.Value
+	case "==":
+		return x == r.Value
+	case "!=":
+		return x != r.Value
+	}
+	return false
+}
+
+// checkColumns reports what is wrong with the columns. Keys are
+// "data.columns[i].key".
+func (s *Schema) checkColumns(bad func(key, message, hint string)) {
+	if len(s.Columns) == 0 {
+		bad("data.columns", "a plan needs at least one column and a target", "list the file's columns: - {name: age, type: numeric, min: 0, max: 120}")
+		return
+	}
+	if len(s.Columns) > MaxColumns {
+		bad("data.columns", fmt.Sprintf("%d columns, at most %d", len(s.Columns), MaxColumns), "")
+		return
+	}
+	names := map[string]int{}
+	for i, c := range s.Columns {
+		at := fmt.Sprintf("data.columns[%d]", i)
+		if err := checkText(c.Name); err != nil {
+			bad(at+".name", fmt.Sprintf("column %d: %v", i+1, err), "")
+		} else if j, twice := names[c.Name]; twice {
+			bad(at+".name", fmt.Sprintf("columns %d and %d are both named %q", j+1, i+1, c.Name), "")
+		}
+		names[c.Name] = i
+		if c.Unused {
+			if c.Type != "" || c.Min != 0 || c.Max != 0 || len(c.Values) > 0 || c.DropFirst {
+				bad(at, fmt.Sprintf("column %q is not used, so it has a name and nothing else", c.Name), "remove its other keys, or remove use: false")
+			}
+			continue
+		}
+		switch c.Type {
+		case Numeric:
+			if len(c.Values) > 0 || c.DropFirst {
+				bad(at, fmt.Sprintf("column %q is numeric, so it has no values or drop_first", c.Name), "")
+			}
+			// Written so that NaN fails.
+			if !(c.Min < c.Max) || math.IsInf(c.Min, 0) || math.IsInf(c.Max, 0) || math.IsInf(c.Max-c.Min, 0) {
+				bad(at, fmt.Sprintf("column %q is numeric, so it needs min and max with min < max", c.Name), "give the widest range that a correct value can have: masked sums are bounded by it")
+			}
+		case Categorical:
+			if c.Min != 0 || c.Max != 0 {
+				bad(at, fmt.Sprintf("column %q is categorical, so it has no min or max", c.Name), "")
+			}
+			if len(c.Values) < 2 || len(c.Values) > MaxValues {
+				bad(at, fmt.Sprintf("column %q is categorical, so it needs 2 to %d values", c.Name, MaxValues), "list every legal value")
+			}
+			seen := map[string]bool{}
+			for _, v := range c.Values {
+				switch err := checkText(v); {
+				case err != nil:
+					bad(at+".values", fmt.Sprintf("column %q: value %q: %v", c.Name, v, err), "")
+				case v != NormalValue(v):
+					bad(at+".values", fmt.Sprintf("column %q: value %q must be written %q", c.Name, v, NormalValue(v)), "")
+				case seen[v]:
+					bad(at+".values", fmt.Sprintf("column %q lists the value %q twice", c.Name, v), "")
+				case s.IsMissing(v):
+					bad(at+".values", fmt.Sprintf("column %q: %q cannot be a value and mean missing", c.Name, v), "change data.missing")
+				}
+				seen[v] = true
+			}
+		case "":
+			bad(at, fmt.Sprintf("column %q has no type", c.Name), "type: numeric, type: categorical, or use: false")
+		default:
+			hint := ""
+			if n := nearest(c.Type, []string{Numeric, Categorical}); n != "" {
+				hint = fmt.Sprintf("did you mean %q?", n)
+			}
+			bad(at+".type", fmt.Sprintf("column %q: type is %q, want numeric or categorical", c.Name, c.Type), hint)
+		}
+	}
+	features := map[string]bool{}
+	for _, n := range s.FeatureNames() {
+		if features[n] {
+			bad("data.columns", fmt.Sprintf("two features are named %q", n), "rename a column")
+		}
+		features[n] = true
+	}
+	switch n := len(features); {
+	case n > MaxFeatures:
+		bad("data.columns", fmt.Sprintf("%d features after one-hot coding, at most %d", n, MaxFeatures), "")
+	case n == 0:
+		bad("data.columns", "no column is left to learn from", "add a numeric or categorical column beside the target")
+	}
+}
+
+// checkTarget reports what is wrong with the target; the columns are sound.
+func (s *Schema) checkTarget(bad func(key, message, hint string)) {
+	t := &s.Target
+	const at = "data.target"
+	if t.Type == "" {
+		bad(at+".type", "the target has no type", "binary, class or number")
+	}
+	i := s.TargetIndex()
+	if i < 0 || t.Column == "" {
+		names := make([]string, len(s.Columns))
+		for j, c := range s.Columns {
+			names[j] = c.Name
+		}
+		hint := "name one of data.columns"
+		if n := nearest(t.Column, names); n != "" {
+			hint = fmt.Sprintf("did you mean %q?", n)
+		}
+		bad(at+".column", fmt.Sprintf("no column is named %q", t.Column), hint)
+		return
+	}
+	c := &s.Columns[i]
+	if c.Unused {
+		bad(at+".column", fmt.Sprintf("column %q is the target and use: false", c.Name), "give it a type")
+		return
+	}
+	if t.Type != Binary && (t.Positive != "" || len(t.PositiveValues) > 0) {
+		bad(at, "positive and positive_values belong to a binary target", "")
+	}
+	switch t.Type {
+	case Binary:
+		s.checkBinary(c, bad)
+	case Class:
+		if c.Type != Categorical {
+			bad(at+".type", fmt.Sprintf("a class target needs a categorical column; %q is %s", c.Name, c.Type), "")
+		}
+		if c.DropFirst {
+			bad(at+".column", fmt.Sprintf("column %q is the target, so it keeps all its values", c.Name), "remove drop_first")
+		}
+	case Number:
+		if c.Type != Numeric {
+			bad(at+".type", fmt.Sprintf("a number target needs a numeric column; %q is %s", c.Name, c.Type), "")
+		}
+	}
+}
+
+func (s *Schema) checkBinary(c *Column, bad func(key, message, hint string)) {
+	t := &s.Target
+	if c.Type == Categorical {
+		switch {
+		case t.Positive != "":
+			bad("data.target.positive", fmt.Sprintf("column %q is categorical, so its positive class is a list", c.Name), "use positive_values")
+		case len(t.PositiveValues) == 0 || len(t.PositiveValues) >= len(c.Values):
+			bad("data.target.positive_values", "list at least one value of the positive class, and not all", "")
+		}
+		seen := map[string]bool{}
+		for _, v := range t.PositiveValues {
+			if v != NormalValue(v) || c.ValueIndex(v) < 0 || seen[v] {
+				bad("data.target.positive_values", fmt.Sprintf("%q is not one of column %q's values, or is there twice", v, c.Name), "")
+			}
+			seen[v] = true
+		}
+		if c.DropFirst {
+			bad("data.target.column", fmt.Sprintf("column %q is the target, so it keeps all its values", c.Name), "remove drop_first")
+		}
+		return
+	}
+	if len(t.PositiveValues) > 0 {
+		bad("data.target.positive_values", fmt.Sprintf("column %q is numeric, so its positive class is a rule", c.Name), `use positive: "> 0"`)
+		return
+	}
+	if t.Positive == "" {
+		bad("data.target.positive", "a binary target over a numeric column needs a rule", `such as positive: "> 0"`)
+		return
+	}
+	r, err := ParsePositiveRule(t.Positive)
+	if err != nil {
+		bad("data.target.positive", fmt.Sprintf("rule %q: %v", t.Positive, err), "")
+		return
+	}
+	// Both ends alike and no interior point singled out: one class would be empty.
+	if r.Match(c.Min) == r.Match(c.Max) && !(r.Value > c.Min && r.Value < c.Max) {
+		bad("data.target.positive", fmt.Sprintf("rule %q makes one class of everything from %v to %v", t.Positive, c.Min, c.Max), "")
+	}
+}
