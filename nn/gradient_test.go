@@ -1,0 +1,294 @@
+package nn
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// reference is the network in float64, written from the formulas of the package
+// doc and nothing else: per-example losses for given parameters.
+func reference(s Spec, params, x []float64, labels []int32, targets []float64) []float64 {
+	n := len(x) / s.Inputs
+	var losses []float64
+	for i := range n {
+		v := x[i*s.Inputs:][:s.Inputs]
+		rest := params
+		for _, l := range s.Layers {
+			switch l.Kind {
+			case Dense:
+				in, out := len(v), l.Units
+				y := append([]float64(nil), rest[in*out:][:out]...)
+				for k := range in {
+					for j := range out {
+						y[j] += v[k] * rest[k*out+j]
+					}
+				}
+				v, rest = y, rest[in*out+out:]
+			case Softmax:
+				y, sum := make([]float64, len(v)), 0.0
+				for j := range v {
+					y[j] = math.Exp(v[j])
+					sum += y[j]
+				}
+				for j := range y {
+					y[j] /= sum
+				}
+				v = y
+			default:
+				f := map[string]func(float64) float64{
+					ReLU: func(x float64) float64 { return math.Max(x, 0) }, Tanh: math.Tanh,
+					Sigmoid: func(x float64) float64 { return 1 / (1 + math.Exp(-x)) },
+				}[l.Kind]
+				y := make([]float64, len(v))
+				for j := range v {
+					y[j] = f(v[j])
+				}
+				v = y
+			}
+		}
+		loss := 0.0
+		switch s.Loss {
+		case BinaryCrossEntropy:
+			loss = math.Log(1+math.Exp(v[0])) - float64(labels[i])*v[0]
+		case CrossEntropy:
+			for _, z := range v {
+				loss += math.Exp(z)
+			}
+			loss = math.Log(loss) - v[labels[i]]
+		case MSE:
+			for j, z := range v {
+				d := z - targets[i*len(v)+j]
+				loss += d * d / float64(len(v))
+			}
+		}
+		losses = append(losses, loss)
+	}
+	return losses
+}
+
+func widen(v []float32) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = float64(x)
+	}
+	return out
+}
+
+// specs has every layer under every loss that it may stand under, as the first,
+// an inner and, where allowed, the last layer; widths cross the kernels' edges.
+func specs() map[string]Spec {
+	out := map[string]Spec{
+		"logreg":        LogReg(13),
+		"mlp binary":    MLP(13, []int{19, 6}, 1),
+		"mlp classes":   MLP(9, []int{33}, 5),
+		"dense classes": {Inputs: 3, Layers: []Layer{{Kind: Dense, Units: 2}}, Loss: CrossEntropy},
+	}
+	for _, k := range []string{ReLU, Tanh, Sigmoid, Softmax} {
+		out[k+" inner, classes"] = Spec{Inputs: 5, Layers: []Layer{{Kind: Dense, Units: 7}, {Kind: k}, {Kind: Dense, Units: 4}}, Loss: CrossEntropy}
+		out[k+" inner, binary"] = Spec{Inputs: 5, Layers: []Layer{{Kind: Dense, Units: 17}, {Kind: k}, {Kind: k}, {Kind: Dense, Units: 1}}, Loss: BinaryCrossEntropy}
+		out[k+" last, mse"] = Spec{Inputs: 4, Layers: []Layer{{Kind: Dense, Units: 6}, {Kind: k}}, Loss: MSE}
+		out[k+" first, mse"] = Spec{Inputs: 4, Layers: []Layer{{Kind: k}, {Kind: Dense, Units: 3}}, Loss: MSE}
+	}
+	return out
+}
+
+func randomBatch(r *rand.Rand, s Spec, n int) Batch {
+	b := Batch{X: make([]float32, n*s.Inputs)}
+	for i := range b.X {
+		b.X[i] = float32(r.NormFloat64())
+	}
+	if s.Loss == MSE {
+		b.Targets = make([]float32, n*s.Outputs())
+		for i := range b.Targets {
+			b.Targets[i] = float32(r.NormFloat64())
+		}
+		return b
+	}
+	b.Labels = make([]int32, n)
+	for i := range b.Labels {
+		b.Labels[i] = int32(r.IntN(max(2, s.Outputs())))
+	}
+	return b
+}
+
+func compile(t testing.TB, s Spec, o Options) *Program {
+	t.Helper()
+	p, err := Compile(s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// The gradient against central differences of the float64 reference. With
+// h = 1e-5 the differences are good to about 1e-9 (h² and 1e-16/h); the tolerance
+// is float32's.
+func TestFiniteDifferences(t *testing.T) {
+	for name, s := range specs() {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(11, 12))
+			p := compile(t, s, Options{Batch: 6, Seed: 3})
+			b := randomBatch(r, s, 5)
+			m, err := p.Gradient(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flat := make([]float32, p.NumParams())
+			if err := p.Store(flat); err != nil {
+				t.Fatal(err)
+			}
+			w, x, y := widen(flat), widen(b.X), widen(b.Targets)
+			mean := func() float64 {
+				sum := 0.0
+				for _, l := range reference(s, w, x, b.Labels, y) {
+					sum += l
+				}
+				return sum / 5
+			}
+			near(t, "loss", []float32{float32(m.Loss())}, []float64{mean()}, 1e-6)
+			want := make([]float64, len(w))
+			nonzero := 0
+			for i := range w {
+				const h = 1e-5
+				old := w[i]
+				w[i] = old + h
+				up := mean()
+				w[i] = old - h
+				want[i] = (up - mean()) / (2 * h)
+				w[i] = old
+				if math.Abs(want[i]) > 1e-6 {
+					nonzero++
+				}
+			}
+			if nonzero < len(w)/4 {
+				t.Fatalf("%d of %d derivatives are not zero", nonzero, len(w))
+			}
+			near(t, "grad", p.Grad(), want, 1e-6)
+		})
+	}
+}
+
+// ClippedGradSum against per-example gradients taken one by one.
+func TestClippedGradSum(t *testing.T) {
+	for name, s := range specs() {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(13, 14))
+			p := compile(t, s, Options{Batch: 9, Seed: 5})
+			single := compile(t, s, Options{Batch: 1, Seed: 5})
+			const n = 9
+			b := randomBatch(r, s, n)
+			for _, clip := range []float64{0.05, 0.7, 1e9} {
+				sum, norms := make([]float32, p.NumParams()), make([]float64, n)
+				m, err := p.ClippedGradSum(sum, norms, b, clip)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := make([]float64, len(sum))
+				clipped := 0
+				for i := range n {
+					if _, err := single.Gradient(row(s, b, i)); err != nil {
+						t.Fatal(err)
+					}
+					norm := 0.0
+					for _, g := range single.Grad() {
+						norm += float64(g) * float64(g)
+					}
+					norm = math.Sqrt(norm)
+					if math.Abs(norm-norms[i]) > 1e-6*norm {
+						t.Fatalf("norm[%d] = %v, want %v", i, norms[i], norm)
+					}
+					f := 1.0
+					if c := clip * (1 - ClipMargin); norm > c {
+						f = c / norm
+						clipped++
+					}
+					for j, g := range single.Grad() {
+						want[j] += f * float64(g)
+					}
+				}
+				if (clip < 0.1 && clipped < n/2) || (clip > 1e6 && clipped != 0) {
+					t.Fatalf("clip %v: %d of %d clipped", clip, clipped, n)
+				}
+				near(t, "sum", sum, want, 3e-6)
+				if all, err := p.Evaluate(b); err != nil || all != m {
+					t.Fatalf("metrics %+v, want %+v (%v)", m, all, err)
+				}
+			}
+		})
+	}
+}
+
+func row(s Spec, b Batch, i int) Batch {
+	out := Batch{X: b.X[i*s.Inputs:][:s.Inputs]}
+	if b.Targets != nil {
+		o := s.Outputs()
+		out.Targets = b.Targets[i*o:][:o]
+	} else {
+		out.Labels = b.Labels[i:][:1]
+	}
+	return out
+}
+
+// One example may move the clipped sum by at most the clip norm, and a damaged
+// one not at all: the sum with it has the bits of the sum with a row of nothing.
+func TestClippedGradSumDamagedRow(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for name, s := range specs() {
+		for _, v := range []float32{inf, -inf, nan, math.MaxFloat32} {
+			r := rand.New(rand.NewPCG(15, 16))
+			p := compile(t, s, Options{Batch: 5, Seed: 6})
+			b := randomBatch(r, s, 5)
+			sum, norms := make([]float32, p.NumParams()), make([]float64, 5)
+			b.X[2*s.Inputs] = v
+			if _, err := p.ClippedGradSum(sum, norms, b, 0.5); err != nil {
+				t.Fatal(err)
+			}
+			for i, g := range sum {
+				if g-g != 0 {
+					t.Fatalf("%s with %v: sum[%d] = %v", name, v, i, g)
+				}
+			}
+			if v == math.MaxFloat32 {
+				continue // may be finite: then it is clipped like any other
+			}
+			// Layers may bound an infinity (tanh, sigmoid, ReLU of −∞): then the
+			// example stays. Behind a Dense it must be gone.
+			if s.Layers[0].Kind != Dense {
+				continue
+			}
+			if !math.IsInf(norms[2], 1) {
+				t.Errorf("%s with %v: norm %v, want +Inf", name, v, norms[2])
+			}
+			want, o := make([]float32, p.NumParams()), s.Outputs()
+			less := Batch{X: append(append([]float32(nil), b.X[:2*s.Inputs]...), b.X[3*s.Inputs:]...)}
+			if s.Loss == MSE {
+				less.Targets = append(append([]float32(nil), b.Targets[:2*o]...), b.Targets[3*o:]...)
+			} else {
+				less.Labels = append(append([]int32(nil), b.Labels[:2]...), b.Labels[3:]...)
+			}
+			if _, err := p.ClippedGradSum(want, norms[:4], less, 0.5); err != nil {
+				t.Fatal(err)
+			}
+			for i := range want {
+				if sum[i] != want[i] {
+					t.Fatalf("%s with %v: sum[%d] = %v, without the row %v", name, v, i, sum[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+func TestClippedGradSumEmpty(t *testing.T) {
+	p := compile(t, LogReg(3), Options{Batch: 2})
+	sum := []float32{1, 2, 3, 4}
+	m, err := p.ClippedGradSum(sum, nil, Batch{}, 1)
+	if err != nil || m != (Metrics{}) {
+		t.Fatal(m, err)
+	}
+	for _, v := range sum {
+		if v != 0 {
+			t.Fatal(sum)
+		}
+	}
+}
