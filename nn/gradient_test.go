@@ -230,18 +230,19 @@ func row(s Spec, b Batch, i int) Batch {
 	return out
 }
 
-// One example may move the clipped sum by at most the clip norm, and a damaged
-// one not at all: the sum with it has the bits of the sum with a row of nothing.
+// A damaged example moves the sum not at all: it has the bits of the sum without
+// that row.
 func TestClippedGradSumDamagedRow(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	for name, s := range specs() {
-		for _, v := range []float32{inf, -inf, nan, math.MaxFloat32} {
+		for _, v := range []float32{inf, -inf, nan, math.MaxFloat32, 0x1p65} {
 			r := rand.New(rand.NewPCG(15, 16))
 			p := compile(t, s, Options{Batch: 5, Seed: 6})
 			b := randomBatch(r, s, 5)
 			sum, norms := make([]float32, p.NumParams()), make([]float64, 5)
 			b.X[2*s.Inputs] = v
-			if _, err := p.ClippedGradSum(sum, norms, b, 0.5); err != nil {
+			m, err := p.ClippedGradSum(sum, norms, b, 0.5)
+			if err != nil {
 				t.Fatal(err)
 			}
 			for i, g := range sum {
@@ -249,16 +250,13 @@ func TestClippedGradSumDamagedRow(t *testing.T) {
 					t.Fatalf("%s with %v: sum[%d] = %v", name, v, i, g)
 				}
 			}
-			if v == math.MaxFloat32 {
-				continue // may be finite: then it is clipped like any other
-			}
-			// Layers may bound an infinity (tanh, sigmoid, ReLU of −∞): then the
-			// example stays. Behind a Dense it must be gone.
+			// A layer may bound the value (tanh of +Inf): then the example stays.
+			// A Dense does not.
 			if s.Layers[0].Kind != Dense {
 				continue
 			}
-			if !math.IsInf(norms[2], 1) {
-				t.Errorf("%s with %v: norm %v, want +Inf", name, v, norms[2])
+			if !math.IsInf(norms[2], 1) || m.Examples != 4 {
+				t.Errorf("%s with %v: norm %v, %d examples, want +Inf, 4", name, v, norms[2], m.Examples)
 			}
 			want, o := make([]float32, p.NumParams()), s.Outputs()
 			less := Batch{X: append(append([]float32(nil), b.X[:2*s.Inputs]...), b.X[3*s.Inputs:]...)}
@@ -270,12 +268,57 @@ func TestClippedGradSumDamagedRow(t *testing.T) {
 			if _, err := p.ClippedGradSum(want, norms[:4], less, 0.5); err != nil {
 				t.Fatal(err)
 			}
-			for i := range want {
-				if sum[i] != want[i] {
-					t.Fatalf("%s with %v: sum[%d] = %v, without the row %v", name, v, i, sum[i], want[i])
-				}
+			if digest(sum) != digest(want) {
+				t.Errorf("%s with %v: not the sum without the row", name, v)
 			}
 		}
+	}
+}
+
+// One example alone adds at most clip, however far out it lies: long inputs with
+// small errors, and the reverse, down to where scaled errors are subnormal.
+func TestClippedGradSumBound(t *testing.T) {
+	s := Spec{Inputs: 6, Layers: []Layer{{Kind: Dense, Units: 5}}, Loss: MSE}
+	p := compile(t, s, Options{Batch: 1})
+	r := rand.New(rand.NewPCG(17, 18))
+	sum, norms := make([]float32, p.NumParams()), make([]float64, 1)
+	clipped, dropped := 0, 0
+	for range 20_000 {
+		xs, ys := math.Ldexp(1, r.IntN(140)-70), math.Ldexp(1, r.IntN(140)-70)
+		b := randomBatch(r, s, 1)
+		for i := range b.X {
+			b.X[i] *= float32(xs)
+		}
+		for i := range b.Targets {
+			b.Targets[i] *= float32(ys)
+		}
+		w := stored(t, p)
+		for i := range w {
+			w[i] = float32(r.NormFloat64() * ys / xs / 10)
+		}
+		if err := p.Load(w); err != nil {
+			t.Fatal(err)
+		}
+		clip := math.Ldexp(1+r.Float64(), r.IntN(126)-64)
+		if _, err := p.ClippedGradSum(sum, norms, b, clip); err != nil {
+			t.Fatal(err)
+		}
+		var square float64
+		for _, g := range sum {
+			square += float64(g) * float64(g)
+		}
+		if norm := math.Sqrt(square); norm > clip {
+			t.Fatalf("clip %v: norm %v (before: %v)", clip, norm, norms[0])
+		}
+		switch {
+		case math.IsInf(norms[0], 1):
+			dropped++
+		case norms[0] > clip:
+			clipped++
+		}
+	}
+	if clipped < 1000 || dropped < 100 {
+		t.Fatalf("%d clipped, %d dropped: too few to test anything", clipped, dropped)
 	}
 }
 

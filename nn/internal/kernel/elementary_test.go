@@ -98,7 +98,7 @@ func TestElementaryBits(t *testing.T) {
 		add(Tanh(x))
 		add(float32(Log(float64(x))))
 	}
-	const want = 0x9b46040a
+	const want = uint32(0x9b46040a)
 	if sum != want {
 		t.Errorf("digest %#08x, want %#08x", sum, want)
 	}
