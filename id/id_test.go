@@ -231,6 +231,14 @@ func TestRoster(t *testing.T) {
 	if r.Lookup(m.Agent()) == nil || r.Site(m.Site) == nil || r.Lookup(AgentID{}) != nil {
 		t.Error("lookup")
 	}
+	if got, err := ParseMember(m.AppendBinary(nil)); err != nil || *got != m {
+		t.Errorf("member round trip: %v", err)
+	}
+	for _, bad := range [][]byte{nil, m.AppendBinary(nil)[1:], m.AppendBinary([]byte{0}), append(m.AppendBinary(nil), 0)} {
+		if _, err := ParseMember(bad); err == nil {
+			t.Error("a damaged member was parsed")
+		}
+	}
 	if _, err := r.With(m); err == nil {
 		t.Error("a member joined twice")
 	}

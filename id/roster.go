@@ -40,6 +40,41 @@ func (m *Member) Validate() error {
 	return nil
 }
 
+// AppendBinary appends the canonical bytes of m.
+func (m *Member) AppendBinary(b []byte) []byte {
+	w := cryptobyte.NewBuilder(b)
+	addString(w, m.Org)
+	addString(w, m.Site)
+	w.AddBytes(m.Key.AppendBinary(nil))
+	w.AddUint64(uint64(m.NotBefore))
+	w.AddUint64(uint64(m.NotAfter))
+	return w.BytesOrPanic()
+}
+
+func readMember(s *cryptobyte.String, m *Member) bool {
+	var from, to uint64
+	if !readName(s, &m.Org) || !readName(s, &m.Site) || !readKey(s, &m.Key) ||
+		!s.ReadUint64(&from) || !s.ReadUint64(&to) || from >= 1<<63 || to >= 1<<63 {
+		return false
+	}
+	m.NotBefore, m.NotAfter = int64(from), int64(to)
+	return true
+}
+
+// ParseMember reads exactly the bytes that [Member.AppendBinary] writes and checks
+// the rules of [Member.Validate].
+func ParseMember(b []byte) (*Member, error) {
+	s := cryptobyte.String(b)
+	m := new(Member)
+	if !readMember(&s, m) || !s.Empty() {
+		return nil, errors.New("id: member: truncated, too long or not canonical")
+	}
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("id: member: %w", err)
+	}
+	return m, nil
+}
+
 // Roster is the list of a federation's members, signed as a whole by its
 // administrators: a server that leaves a member out or adds one has no signature
 // for it.
@@ -104,12 +139,7 @@ func (r *Roster) body() []byte {
 	b.AddBytes(r.Previous[:])
 	b.AddUint32(uint32(len(r.Members)))
 	for i := range r.Members {
-		m := &r.Members[i]
-		addString(b, m.Org)
-		addString(b, m.Site)
-		b.AddBytes(m.Key.AppendBinary(nil))
-		b.AddUint64(uint64(m.NotBefore))
-		b.AddUint64(uint64(m.NotAfter))
+		b.AddBytes(r.Members[i].AppendBinary(nil))
 	}
 	return b.BytesOrPanic()
 }
@@ -189,10 +219,7 @@ func ParseRoster(b []byte) (*Roster, error) {
 	ok := s.CopyBytes(r.Federation[:]) && s.ReadUint64(&r.Version) && s.CopyBytes(r.Previous[:]) && s.ReadUint32(&n)
 	for i := uint32(0); ok && i < n; i++ {
 		var m Member
-		var from, to uint64
-		ok = readName(&s, &m.Org) && readName(&s, &m.Site) && readKey(&s, &m.Key) &&
-			s.ReadUint64(&from) && s.ReadUint64(&to) && from < 1<<63 && to < 1<<63
-		m.NotBefore, m.NotAfter = int64(from), int64(to)
+		ok = readMember(&s, &m)
 		r.Members = append(r.Members, m)
 	}
 	if !ok || !readSignatures(&s, &r.Signatures) || !s.Empty() {
