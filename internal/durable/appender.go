@@ -77,6 +77,10 @@ func (a *Appender) cut() error {
 	return a.disk.sync(a.f)
 }
 
+// Err is the error that every later Append will return, or nil. After an Append
+// that failed while Err stays nil, the file certainly lacks the piece.
+func (a *Appender) Err() error { return a.broken }
+
 // Size is the number of durable bytes.
 func (a *Appender) Size() int64 { return a.size }
 

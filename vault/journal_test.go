@@ -1,0 +1,526 @@
+package vault
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"tacit/internal/crashpoint"
+	"tacit/internal/durable"
+)
+
+const big = maxInlineBytes + 1
+
+func openJournal(t testing.TB, v *Vault, dir string) *Journal {
+	t.Helper()
+	j, err := v.Journal(dir, "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// contents reads a whole journal.
+func contents(t testing.TB, j *Journal) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	for _, k := range j.Keys("") {
+		b, ok, err := j.Get(k)
+		if err != nil || !ok {
+			t.Fatalf("get %q: %v, %v", k, ok, err)
+		}
+		m[k] = string(b)
+	}
+	return m
+}
+
+func TestJournal(t *testing.T) {
+	v, dir := newVault(t), filepath.Join(t.TempDir(), "deep", "journal")
+	j := openJournal(t, v, dir)
+	large := bytes.Repeat([]byte("L"), 5<<20)
+	if err := j.Apply(Record{"a", []byte("1")}, Record{"b", []byte{}}, Record{"large", large}, Record{"a", []byte("2")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Put("chain/1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Delete("b", "never"); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"a": "2", "large": string(large), "chain/1": ""}
+	check := func(when string) {
+		t.Helper()
+		if got := contents(t, j); !maps.Equal(got, want) {
+			t.Fatalf("%s: keys %v", when, slices.Collect(maps.Keys(got)))
+		}
+	}
+	check("written")
+	var held *durable.LockedError
+	if _, err := v.Journal(dir, "agent"); !errors.As(err, &held) {
+		t.Errorf("second opener: %v", err)
+	}
+	j.Close()
+	if err := j.Put("x", nil); err == nil {
+		t.Error("a closed journal takes records")
+	}
+	j = openJournal(t, v, dir)
+	check("reopened")
+	if err := j.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	check("compacted")
+	if err := j.Put("after", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	want["after"] = "x"
+	j.Close()
+	j = openJournal(t, v, dir)
+	check("compacted and reopened")
+	if got := j.Keys("ch"); !slices.Equal(got, []string{"chain/1"}) {
+		t.Errorf("Keys(ch) = %v", got)
+	}
+	if err := j.Delete("large"); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, valuePrefix+"*")); len(left) != 0 {
+		t.Errorf("a deleted value's file stayed: %v", left)
+	}
+	for _, bad := range []string{"", strings.Repeat("k", maxKeyBytes+1)} {
+		if err := j.Put(bad, nil); err == nil {
+			t.Errorf("a key of %d bytes was taken", len(bad))
+		}
+	}
+	j.Close()
+	if _, err := v.Journal(dir, "another"); !errors.Is(err, ErrSealed) {
+		t.Errorf("another name: %v", err)
+	}
+	if _, err := newVault(t).Journal(dir, "agent"); !errors.Is(err, ErrSealed) {
+		t.Errorf("another vault: %v", err)
+	}
+}
+
+// TestJournalErasesDeletedKeys checks the promise of Compact: with the vault's
+// keys and every byte of the directory, a value deleted before is not there,
+// and neither is a data key that would open an older copy of its bytes.
+func TestJournalErasesDeletedKeys(t *testing.T) {
+	v, dir := newVault(t), t.TempDir()
+	j := openJournal(t, v, dir)
+	j.Put("chain", []byte("old secret"))
+	path := filepath.Join(dir, journalLog)
+	twin := path + "-twin" // a second name keeps the old log's blocks in sight
+	if err := os.Link(path, twin); err != nil {
+		t.Skip(err)
+	}
+	j.Delete("chain")
+	before, _ := os.ReadFile(twin)
+	oldHead, _, _ := parseHead(before)
+	if err := j.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := os.ReadFile(twin)
+	if bytes.Contains(after, oldHead[:64]) || !bytes.Equal(after[:len(oldHead)], make([]byte, len(oldHead))) {
+		t.Error("the old log's data key outlived the compaction")
+	}
+	now, _ := os.ReadFile(path)
+	if newHead, _, err := parseHead(now); err != nil || bytes.Equal(newHead, oldHead) {
+		t.Error("the data key was not replaced")
+	}
+	j.Close()
+}
+
+func TestJournalCompactsItself(t *testing.T) {
+	v, dir := newVault(t), t.TempDir()
+	v.disk = &durable.Disk{}
+	j := openJournal(t, v, dir)
+	value := make([]byte, 60<<10)
+	for i := range 60 {
+		value[0] = byte(i)
+		if err := j.Put("k", value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, _ := os.Stat(filepath.Join(dir, journalLog)); st.Size() > 2<<20 {
+		t.Errorf("the log of one 60 KB value has %d bytes", st.Size())
+	}
+	if got, _, _ := j.Get("k"); !bytes.Equal(got, value) {
+		t.Error("value lost")
+	}
+	j.Close()
+}
+
+// TestJournalTornTail cuts the log after every byte of its last frame, and
+// zeroes its tail: the frame was not acknowledged, and the one before counts.
+func TestJournalTornTail(t *testing.T) {
+	v, dir := newVault(t), t.TempDir()
+	path := filepath.Join(dir, journalLog)
+	j := openJournal(t, v, dir)
+	j.Put("a", []byte("1"))
+	whole := j.log.Size()
+	j.Put("a", []byte("2"))
+	j.Close()
+	file, _ := os.ReadFile(path)
+	try := func(what string, b []byte, want string) {
+		t.Helper()
+		os.WriteFile(path, b, 0o600)
+		j := openJournal(t, v, dir)
+		defer j.Close()
+		if got, _, err := j.Get("a"); err != nil || string(got) != want {
+			t.Fatalf("%s: %q, %v", what, got, err)
+		}
+		if err := j.Put("b", []byte("3")); err != nil {
+			t.Fatalf("%s: append after recovery: %v", what, err)
+		}
+		j.Close()
+		j = openJournal(t, v, dir)
+		if got := contents(t, j); got["a"] != want || got["b"] != "3" {
+			t.Fatalf("%s: %v", what, got)
+		}
+	}
+	for n := int(whole); n < len(file); n += 5 {
+		try(fmt.Sprint("cut at ", n), file[:n], "1")
+	}
+	for n := int(whole); n < len(file)-16; n += 11 {
+		b := bytes.Clone(file)
+		clear(b[n:])
+		try(fmt.Sprint("zero from ", n), b, "1")
+	}
+	try("whole", file, "2")
+}
+
+// TestJournalDamage flips every byte of a log: each is found, the file is named
+// and nothing is changed.
+func TestJournalDamage(t *testing.T) {
+	v, dir := newVault(t), t.TempDir()
+	path := filepath.Join(dir, journalLog)
+	j := openJournal(t, v, dir)
+	j.Put("a", []byte("1"))
+	j.Put("big", make([]byte, big))
+	j.Put("a", []byte("2"))
+	j.Close()
+	file, _ := os.ReadFile(path)
+	for i := range file {
+		bad := bytes.Clone(file)
+		bad[i] ^= 1 << (i % 8)
+		os.WriteFile(path, bad, 0o600)
+		j, err := v.Journal(dir, "agent")
+		if err == nil {
+			j.Close()
+			t.Fatalf("byte %d of %d was changed and the journal opened", i, len(file))
+		}
+		if !strings.Contains(err.Error(), path) {
+			t.Fatalf("byte %d: %v", i, err)
+		}
+		if now, _ := os.ReadFile(path); !bytes.Equal(now, bad) {
+			t.Fatalf("byte %d: the damaged file was changed", i)
+		}
+	}
+	os.WriteFile(path, file, 0o600)
+	// The large value's file: a flip is found by Get, another length by opening.
+	values, _ := filepath.Glob(filepath.Join(dir, valuePrefix+"*"))
+	if len(values) != 1 {
+		t.Fatal(values)
+	}
+	content, _ := os.ReadFile(values[0])
+	var damaged *DamagedError
+	for _, i := range []int{0, 1000, len(content) - 1} {
+		bad := bytes.Clone(content)
+		bad[i] ^= 1
+		os.WriteFile(values[0], bad, 0o600)
+		j := openJournal(t, v, dir)
+		if b, _, err := j.Get("big"); !errors.As(err, &damaged) || damaged.Path != values[0] || b != nil {
+			t.Errorf("byte %d of the value: %v", i, err)
+		}
+		j.Close()
+	}
+	os.WriteFile(values[0], content[1:], 0o600)
+	if _, err := v.Journal(dir, "agent"); !errors.As(err, &damaged) || damaged.Path != values[0] {
+		t.Errorf("cut value: %v", err)
+	}
+	os.WriteFile(values[0], content, 0o600)
+	os.Remove(path)
+	if _, err := v.Journal(dir, "agent"); !errors.As(err, &damaged) || damaged.Path != path {
+		t.Errorf("missing log: %v", err)
+	}
+}
+
+// TestJournalUnderEveryFault makes the i-th disk operation of a session fail,
+// for every i, and opens again: what was acknowledged is there, and what failed
+// is there whole or not at all.
+func TestJournalUnderEveryFault(t *testing.T) {
+	v := newVault(t)
+	steps := [][]Record{
+		{{"a", []byte("1")}, {"b", []byte("1")}},
+		{{"big", bytes.Repeat([]byte("x"), big)}},
+		{{"a", nil}, {"c", []byte("2")}},
+		{{"big", bytes.Repeat([]byte("y"), big)}, {"c", []byte("3")}},
+		nil, // compact
+		{{"big", nil}, {"d", []byte("4")}},
+	}
+	apply := func(m map[string]string, records []Record) map[string]string {
+		m = maps.Clone(m)
+		for _, r := range records {
+			delete(m, r.Key)
+			if r.Value != nil {
+				m[r.Key] = string(r.Value)
+			}
+		}
+		return m
+	}
+	for i := int64(1); ; i++ {
+		dir := t.TempDir()
+		fault, fired := durable.FailNth(i)
+		v.disk = &durable.Disk{Fault: func(op durable.Op, path string) error {
+			err := fault(op, path)
+			if err != nil && op == durable.OpWrite {
+				return durable.Torn(40)
+			}
+			return err
+		}}
+		possible := []map[string]string{{}}
+		j, err := v.Journal(dir, "agent")
+		if err == nil {
+			for _, s := range steps {
+				last := possible[len(possible)-1]
+				if s == nil {
+					j.Compact()
+					continue
+				}
+				if err := j.Apply(s...); err == nil {
+					possible = []map[string]string{apply(last, s)}
+				} else if jerr := j.usable(); jerr != nil || j.log.Err() != nil {
+					possible = append(possible, apply(last, s)) // unknown until it is opened again
+					break
+				} else if got := contents(t, j); !maps.Equal(got, last) {
+					t.Fatalf("fault %d: a failed Apply changed memory", i)
+				}
+			}
+			j.Close()
+		}
+		v.disk = nil
+		j = openJournal(t, v, dir)
+		got := contents(t, j)
+		if !slices.ContainsFunc(possible, func(m map[string]string) bool { return maps.Equal(m, got) }) {
+			t.Fatalf("fault %d: the journal holds keys %v", i, slices.Sorted(maps.Keys(got)))
+		}
+		j.Close()
+		left, _ := filepath.Glob(filepath.Join(dir, "*"))
+		hidden, _ := filepath.Glob(filepath.Join(dir, ".*"))
+		if _, ok := got["big"]; len(hidden) != 0 || (!ok && len(left) > 2) || len(left) > 3 {
+			t.Fatalf("fault %d: left %v %v", i, left, hidden)
+		}
+		if !fired() {
+			if i < 30 {
+				t.Errorf("only %d operations were seen", i-1)
+			}
+			return
+		}
+	}
+}
+
+func TestJournalDiskFull(t *testing.T) {
+	v, dir := newVault(t), t.TempDir()
+	j := openJournal(t, v, dir)
+	j.Put("a", []byte("1"))
+	fullNow := true
+	d := &durable.Disk{Fault: func(op durable.Op, path string) error {
+		if fullNow && (op == durable.OpWrite || op == durable.OpCreate) {
+			return &durable.FullError{Path: path, Err: durable.ErrInjected}
+		}
+		return nil
+	}}
+	j.Close()
+	v.disk = d
+	fullNow = false
+	j = openJournal(t, v, dir)
+	defer j.Close()
+	fullNow = true
+	for _, value := range [][]byte{[]byte("2"), make([]byte, big)} {
+		if err := j.Put("a", value); !errors.Is(err, durable.ErrDiskFull) {
+			t.Errorf("%d bytes: %v", len(value), err)
+		}
+	}
+	fullNow = false
+	if got, _, _ := j.Get("a"); string(got) != "1" {
+		t.Errorf("a = %q", got)
+	}
+	if err := j.Put("a", []byte("3")); err != nil {
+		t.Errorf("with space again: %v", err)
+	}
+}
+
+// TestJournalModel compares the journal with a map over random histories of
+// changes, compactions and reopenings.
+func TestJournalModel(t *testing.T) {
+	v := newVault(t)
+	base := t.TempDir()
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		dir := filepath.Join(base, fmt.Sprint(n))
+		j := openJournal(t, v, dir)
+		defer func() { j.Close() }()
+		model := map[string]string{}
+		key := rapid.StringMatching("[a-d]")
+		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 5).Draw(rt, "what") {
+			case 0:
+				if err := j.Compact(); err != nil {
+					rt.Fatal(err)
+				}
+			case 1:
+				j.Close()
+				j = openJournal(t, v, dir)
+			default:
+				var rs []Record
+				for range rapid.IntRange(1, 3).Draw(rt, "records") {
+					r := Record{Key: key.Draw(rt, "key")}
+					if size := rapid.SampledFrom([]int{-1, 0, 1, 100, big}).Draw(rt, "size"); size >= 0 {
+						r.Value = bytes.Repeat([]byte{byte(n)}, size)
+						model[r.Key] = string(r.Value)
+					} else {
+						delete(model, r.Key)
+					}
+					rs = append(rs, r)
+				}
+				if err := j.Apply(rs...); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			if got := contents(t, j); !maps.Equal(got, model) {
+				rt.Fatalf("journal has %d keys, model %d", len(got), len(model))
+			}
+		}
+	})
+}
+
+// TestMain doubles as a child that journals until a crash point kills it,
+// printing each number once its Apply has returned.
+func TestMain(m *testing.M) {
+	dir := os.Getenv("JOURNAL_CHILD")
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	check := func(err error) {
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(9)
+		}
+	}
+	check(crashpoint.Check())
+	v, err := OpenOrCreate(dir, KeyFile(filepath.Join(dir, "root.key")))
+	check(err)
+	j, err := v.Journal(filepath.Join(dir, "j"), "agent")
+	check(err)
+	for i := 1; i <= 6; i++ {
+		check(j.Apply(
+			Record{"n", fmt.Append(nil, i)},
+			Record{"secret", fmt.Appendf(nil, "JOURNALCANARY %d", i)},
+			Record{"big", bytes.Repeat([]byte{byte('0' + i)}, big)}))
+		fmt.Println(i)
+		if i%2 == 0 {
+			check(j.Compact())
+			check(v.Rewrap(KeyFile(filepath.Join(dir, "root.key"))))
+		}
+	}
+	os.Exit(0)
+}
+
+func TestJournalKilledAtEveryPoint(t *testing.T) {
+	for _, point := range crashpoint.Names() {
+		for _, nth := range []int{1, 3} {
+			dir := t.TempDir()
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), "JOURNAL_CHILD="+dir, fmt.Sprintf("%s=%s:%d", crashpoint.Env, point, nth))
+			out, _ := cmd.Output()
+			if cmd.ProcessState.ExitCode() != -1 {
+				t.Fatalf("%s:%d: the child was not killed: %s", point, nth, out)
+			}
+			acked := strings.Count(string(out), "\n")
+			v, err := Open(dir, KeyFile(filepath.Join(dir, "root.key")))
+			if err != nil {
+				t.Fatalf("%s:%d: %v", point, nth, err)
+			}
+			j := openJournal(t, v, filepath.Join(dir, "j"))
+			got := contents(t, j)
+			j.Close()
+			n := 0
+			fmt.Sscan(got["n"], &n)
+			if n != acked && n != acked+1 {
+				t.Errorf("%s:%d: acknowledged %d, found %d", point, nth, acked, n)
+			}
+			if n > 0 && (got["secret"] != fmt.Sprintf("JOURNALCANARY %d", n) || got["big"] != strings.Repeat(fmt.Sprint(n), big)) {
+				t.Errorf("%s:%d: half an Apply is there", point, nth)
+			}
+			noCanary(t, dir, "JOURNALCANARY", "11111111111111111111111111111111")
+		}
+	}
+}
+
+// noCanary fails if any file below dir holds one of the words.
+func noCanary(t *testing.T, dir string, words ...string) {
+	t.Helper()
+	files := 0
+	filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		files++
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range words {
+			if bytes.Contains(b, []byte(w)) {
+				t.Errorf("%s holds plaintext", path)
+			}
+		}
+		return nil
+	})
+	if files == 0 {
+		t.Error("no file was scanned")
+	}
+}
+
+func FuzzReplay(f *testing.F) {
+	dir := f.TempDir()
+	v, err := Create(dir, fastPassphrase("x"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	key := bytes.Repeat([]byte{7}, 32)
+	j := &Journal{vault: v, dir: dir, name: "agent", aead: newAEAD(key)}
+	frames := j.frame(nil, 0, appendChanges(nil, []change{{"k", &value{inline: []byte("v")}}, {"d", nil}}))
+	f.Add(frames)
+	f.Add(frames[:10])
+	f.Add(append(bytes.Clone(frames), frames...))
+	f.Add(make([]byte, 100))
+	sealed, err := v.Seal("journal/agent", key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	head := appendHead(nil, sealed)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		j := &Journal{vault: v, dir: dir, name: "agent"}
+		good, err := j.replay(append(bytes.Clone(head), b...))
+		if err == nil && (good < int64(len(head)) || good > int64(len(head)+len(b))) {
+			t.Fatalf("%d good bytes of %d", good, len(head)+len(b))
+		}
+		j.replay(b) // a head that is anything
+		if cs, err := parseChanges(b); err == nil && !bytes.Equal(appendChanges(nil, cs), b) {
+			t.Fatal("another encoding of the same records")
+		}
+	})
+}
