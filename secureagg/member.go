@@ -1,0 +1,311 @@
+package secureagg
+
+import (
+	"errors"
+	"io"
+
+	"tacit/id"
+)
+
+// MemberConfig is what an agent brings.
+type MemberConfig struct {
+	Key      *id.PrivateKey
+	Server   id.PublicKey // zero: the charter's
+	Charter  *id.Charter  // verified by the caller
+	Roster   *id.Roster   // verified by the caller
+	Run      id.RunID
+	MinEpoch uint64    // lowest epoch to accept, if other records know better than the journal
+	Rand     io.Reader // crypto/rand.Reader
+}
+
+// Record is one write of the agent's journal; a nil Value deletes the key. Values
+// hold live secrets: seal them.
+type Record struct {
+	Key   string
+	Value []byte
+}
+
+// Output is what a step asks of the caller, in this order: make all of Journal
+// durable in one transaction, then send Send, then act on Event. If the journal
+// cannot be written, discard the Member and restore one from the journal.
+type Output struct {
+	Journal []Record
+	Send    [][]byte
+	Event   any
+}
+
+func (o *Output) put(key string, value []byte) {
+	if value == nil {
+		value = []byte{}
+	}
+	o.Journal = append(o.Journal, Record{Key: key, Value: value})
+}
+
+func (o *Output) remove(keys ...string) {
+	for _, k := range keys {
+		o.Journal = append(o.Journal, Record{Key: k})
+	}
+}
+
+// Events.
+type (
+	// Ready: the epoch is live.
+	Ready struct {
+		Epoch   uint64
+		Members []id.AgentID
+		Params  Params
+	}
+	// Opened: the attempt is accepted. Train and call Report if MayReport; Again says
+	// that this was told before.
+	Opened struct {
+		R         uint64
+		Ctx       id.Ctx
+		MayReport bool
+		Again     bool
+	}
+	// Masked: the report and its masked vector are ready to send, or to send Again.
+	Masked struct {
+		R      uint64
+		Report []byte
+		Vector []uint32
+		Again  bool
+	}
+	// Voted: the online set passed every check.
+	Voted struct {
+		R          uint64
+		Online     []id.AgentID
+		Complaints int
+	}
+	// Certified: a quorum certified the set. Released tells whether this member's
+	// shares are in Send.
+	Certified struct {
+		R           uint64
+		Ctx         id.Ctx
+		Online      []id.AgentID
+		Certificate []byte
+		Released    bool
+	}
+	// Closed: this member gave the attempt up.
+	Closed struct{ R uint64 }
+	// Aborted: a quorum gave the attempt up.
+	Aborted struct {
+		R         uint64
+		AbortCert []byte
+	}
+	// Readmitted: this process may take part again. R is the latest attempt that its
+	// journal knows.
+	Readmitted struct{ Epoch, R uint64 }
+	// RekeyNeeded: only a new epoch lets this agent take part again.
+	RekeyNeeded struct {
+		Epoch  uint64
+		Reason string
+	}
+)
+
+// Member is the agent's side of the protocol: one epoch and at most one attempt at
+// a time. One goroutine owns it. After an error its state is unchanged.
+type Member struct {
+	cfg    MemberConfig
+	c      *cohort
+	self   int
+	server id.PublicKey
+	get    func(string) ([]byte, bool)
+	counts map[digest]trainedMark // overlay of the journal's trained/… records
+
+	lowest   uint64 // lowest epoch to accept
+	highR    uint64 // highest attempt accepted in the run, across epochs
+	noReport uint64 // attempts up to this one were open when the process started
+	ep       *memberEpoch
+	rd       *memberRound
+	last     *lastReport
+	own      mark // highest signed in this epoch
+	out      *reentering
+}
+
+// memberEpoch is what a member holds of its epoch. Fields up to expect live only
+// until their stage is over.
+type memberEpoch struct {
+	number, start uint64
+	stage         Stage // whose server message comes next; StageLive at the end
+	proposal      digest
+	epochKey      []byte
+
+	dk     []byte // X-Wing decapsulation seed
+	eks    [][]byte
+	cts    [][]byte
+	sent   []secret
+	ctList []byte
+	expect [][tagSize]byte // the partners' tags
+
+	root      digest
+	listRoots []digest
+	confirm   []byte
+	ready     []byte
+	chain     chain
+	marks     []mark // highest seen of each member
+}
+
+// memberRound is what a member holds of its current attempt.
+type memberRound struct {
+	h         header
+	inputs    RoundInputs
+	start     []byte
+	open      bool // accepted through Open, not only closed
+	canReport bool
+	report    []byte
+	vector    []uint32
+	vote      *castVote
+	shares    []byte // the sent Shares
+	close     []byte // the sent Close
+	over      bool   // an abort certificate was seen
+}
+
+func (rd *memberRound) mayReport() bool {
+	return rd.open && rd.canReport && rd.report == nil && rd.vote == nil && rd.shares == nil && rd.close == nil && !rd.over
+}
+
+// NewMember starts an agent that has no journal.
+func NewMember(cfg MemberConfig) (*Member, error) {
+	return newMember(cfg, func(string) ([]byte, bool) { return nil, false })
+}
+
+func newMember(cfg MemberConfig, get func(string) ([]byte, bool)) (*Member, error) {
+	if cfg.Key == nil || cfg.Charter == nil || cfg.Roster == nil || cfg.Rand == nil {
+		return nil, errors.New("secureagg: a member needs a key, a charter, a roster and randomness")
+	}
+	c, err := newCohort(cfg.Charter, cfg.Roster)
+	if err != nil {
+		return nil, err
+	}
+	pub := cfg.Key.Public()
+	self := c.index(pub.AgentID())
+	if self < 0 {
+		return nil, errors.New("secureagg: this agent is not on the roster")
+	}
+	m := &Member{cfg: cfg, c: c, self: self, server: cfg.Server, get: get,
+		counts: make(map[digest]trainedMark), lowest: max(cfg.MinEpoch, 1)}
+	if m.server.IsZero() {
+		m.server = c.server
+	}
+	return m, nil
+}
+
+// Epoch returns the number of the current epoch, zero without one.
+func (m *Member) Epoch() uint64 {
+	if m.ep == nil {
+		return 0
+	}
+	return m.ep.number
+}
+
+// Live reports whether the epoch is open for attempts.
+func (m *Member) Live() bool { return m.ep != nil && m.ep.stage == StageLive && m.out == nil }
+
+// Attempt returns the latest attempt r that this member accepted, zero without one.
+func (m *Member) Attempt() uint64 {
+	if m.rd == nil {
+		return 0
+	}
+	return m.rd.h.R
+}
+
+// Out reports whether this process still waits to be readmitted.
+func (m *Member) Out() bool { return m.out != nil }
+
+func (m *Member) epochHeader() header { return header{Run: m.cfg.Run, Epoch: m.ep.number} }
+
+func resend(b []byte) (Output, error) {
+	if b == nil {
+		return Output{}, ErrStale
+	}
+	return Output{Send: [][]byte{b}}, nil
+}
+
+// Handle takes every message from the server but RoundStart. An *Abort says that
+// the epoch or attempt must end; its Output may still hold a Rekey to send. ErrOut,
+// ErrStale and ErrNotOpen leave everything as it was.
+func (m *Member) Handle(msg []byte) (Output, error) {
+	v, err := parseMessage(msg)
+	if err != nil {
+		return Output{}, err
+	}
+	switch v := v.(type) {
+	case *proposal:
+		return m.handleProposal(v, msg)
+	case *reentry:
+		return m.handleReentry(v)
+	case *floor:
+		return m.handleFloor(v)
+	case *rosterMsg:
+		return m.inEpoch(&v.header, func() (Output, error) { return m.handleRoster(v) })
+	case *ctDelivery:
+		return m.inEpoch(&v.header, func() (Output, error) { return m.handleCtDelivery(v) })
+	case *confirm:
+		if v.Kind == KindConfirmSet {
+			return m.inEpoch(&v.header, func() (Output, error) { return m.handleConfirmSet(v) })
+		}
+	case *readySet:
+		return m.inEpoch(&v.header, func() (Output, error) { return m.handleReadySet(v) })
+	case *onlineSet:
+		return m.inEpoch(&v.header, func() (Output, error) { return m.handleOnlineSet(v) })
+	case *certificate:
+		return m.outcome(&v.header, func() (Output, error) { return m.handleCertificate(v, msg) })
+	case *abortCert:
+		return m.outcome(&v.header, func() (Output, error) { return m.handleAbortCert(v, msg) })
+	case *closeRequest:
+		return m.inEpoch(&v.header, func() (Output, error) { return m.handleCloseRequest(v) })
+	}
+	return Output{}, errors.New("secureagg: a message that no agent receives: " + MessageKind(msg[0]).String())
+}
+
+// inEpoch runs a handler of the current epoch. A member without that epoch's keys
+// asks for a new one.
+func (m *Member) inEpoch(h *header, f func() (Output, error)) (Output, error) {
+	if h.Run != m.cfg.Run {
+		return Output{}, ErrStale
+	}
+	if m.ep == nil || m.ep.number != h.Epoch {
+		if h.Epoch >= m.lowest || m.ep == nil && h.Epoch+1 == m.lowest {
+			return m.askRekey(h.Epoch, rekeyKeysLost)
+		}
+		return Output{}, ErrStale
+	}
+	if m.out != nil {
+		return Output{}, ErrOut
+	}
+	return f()
+}
+
+// outcome runs the handler of a certificate, which may be of an earlier epoch.
+func (m *Member) outcome(h *header, f func() (Output, error)) (Output, error) {
+	if h.Run != m.cfg.Run {
+		return Output{}, ErrStale
+	}
+	if m.out != nil {
+		return Output{}, ErrOut
+	}
+	return f()
+}
+
+// leaveEpoch erases the epoch and its attempt.
+func (m *Member) leaveEpoch(out *Output) {
+	if ep := m.ep; ep != nil {
+		ep.chain.erase()
+		clear(ep.dk)
+		clear(ep.sent)
+	}
+	m.leaveRound(out)
+	m.ep, m.rd, m.out, m.own, m.noReport = nil, nil, nil, mark{}, 0
+	out.remove(keyEpoch, keyChain, keyMark, keyMarks, keyRound)
+}
+
+// leaveRound erases what is kept of the attempt. The marks stay for the epoch.
+func (m *Member) leaveRound(out *Output) {
+	if rd := m.rd; rd != nil {
+		if rd.vote != nil {
+			rd.vote.erase()
+		}
+		out.remove(keyReport, keyVector, keyVote, keyShares, keyClose)
+	}
+	m.rd = nil
+}
