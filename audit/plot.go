@@ -53,7 +53,7 @@ func plotCurve(r *runView, what string) template.HTML {
 	if len(pts) < 2 {
 		return ""
 	}
-	const width, height, left, right, top, bottom = 460.0, 230.0, 46.0, 18.0, 16.0, 36.0
+	const width, height, left, right, top, bottom = 460.0, 236.0, 46.0, 18.0, 22.0, 36.0
 	lo, hi, xmin, xmax := pts[0].y, pts[0].y, pts[0].x, pts[0].x
 	for _, p := range pts {
 		lo, hi = min(lo, p.y), max(hi, p.y)
@@ -105,11 +105,14 @@ func plotCurve(r *runView, what string) template.HTML {
 		}
 	}
 	fmt.Fprintf(&b, `<circle class="end %s" cx="%s" cy="%s" r="4.4"/>`, what, coordinate(sx(final.x)), coordinate(sy(final.y)))
-	dy := -11.0
-	if sy(final.y) < top+18 {
-		dy = 19
+	// The label stands above whatever the curve does beneath it.
+	above := sy(final.y)
+	for _, p := range pts {
+		if sx(p.x) > sx(final.x)-48 {
+			above = min(above, sy(p.y))
+		}
 	}
-	fmt.Fprintf(&b, `<text class="value" x="%s" y="%s" text-anchor="end">%.4f</text>`, coordinate(sx(final.x)+4), coordinate(sy(final.y)+dy), final.y)
+	fmt.Fprintf(&b, `<text class="value" x="%s" y="%s" text-anchor="end">%.4f</text>`, coordinate(sx(final.x)+4), coordinate(above-10), final.y)
 	b.WriteString(`</svg></figure>`)
 	return template.HTML(b.String())
 }

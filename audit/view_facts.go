@@ -10,10 +10,10 @@ import (
 
 // notProved stands in every report: what no log can show.
 var notProved = []string{
-	"That a branch's rows are what the branch says they are, and that its agent ran the program it says it ran.",
+	"That a branch’s rows are what the branch says they are, and that its agent ran the program it says it ran.",
 	"That an update was computed honestly. The server opens only sums, so a branch that sends nonsense is noticed in the metrics, not in the log.",
-	"That a released sum or a model reveals nothing about a person. Masking hides one branch's update from the server; it does not limit what a sum or a model gives away.",
-	"That clocks were right. Times are the server's; what counts is the order of the entries.",
+	"That a released sum or a model reveals nothing about a person. Masking hides one branch’s update from the server; it does not limit what a sum or a model gives away.",
+	"That clocks were right. Times are the server’s; what counts is the order of the entries.",
 	"That there is no second history, if the operator and every branch that cosigns collude. Compare the root with one that a branch kept.",
 	"Bytes and messages are as the server counted and logged them; a branch can compare them with its own count.",
 }
@@ -143,7 +143,7 @@ func (w *view) notices(h *history) {
 		none = none || r.Privacy == "none"
 	}
 	if none {
-		add("Output privacy: none", "No noise was added to any sum. The masks keep each branch's update from the server; they do not limit what the opened sums and the models reveal about rows.")
+		add("Output privacy: none", "No noise was added to any sum. The masks keep each branch’s update from the server; they do not limit what the opened sums and the models reveal about rows.")
 	}
 	if n := w.Totals.SmallestCohort; n > 0 && n < smallCohort {
 		add("Small cohort", "A cohort had %d members, below the usual minimum of %d; the charter allows it. The smallest opened sum was over %d branches, so that branches which pool their own updates learn more about the remaining ones than in a larger cohort.", n, smallCohort, w.Totals.SmallestSet)
@@ -157,7 +157,7 @@ func (w *view) notices(h *history) {
 		}
 	}
 	if w.Totals.ClockSetBack > 0 {
-		add("Clock", "The server's clock stood behind that of the entry before at %s.", plural(uint64(w.Totals.ClockSetBack), "entry"))
+		add("Clock", "The server’s clock stood behind that of the entry before at %s.", plural(uint64(w.Totals.ClockSetBack), "entry"))
 	}
 }
 
@@ -184,9 +184,9 @@ func (w *view) verdict(h *history, checks Checks) {
 			}
 		}
 	}
-	add("Log", verified, "The root was recomputed from all %s and is the one in the checkpoint that the log's key signed.", plural(w.AsOf.Entries, "entry"))
+	add("Log", verified, "The root was recomputed from all %s and is the one in the checkpoint that the log’s key signed.", plural(w.AsOf.Entries, "entry"))
 	add("Events", verified, "Replayed from genesis: every entry is allowed where it stands; no attempt reuses a number or a context, none is opened more than %d times, and no sum was opened below the smallest release set.", maxAttempts)
-	add("Documents", verified, "%s (charters, rosters, runs, epochs, rounds) match the digests in their entries; charters and rosters carry enough administrators' signatures.", plural(uint64(documents), "document"))
+	add("Documents", verified, "%s (charters, rosters, runs, epochs, rounds) match the digests in their entries; charters and rosters carry enough administrators’ signatures.", plural(uint64(documents), "document"))
 	add("Model chain", verified, "In every run each committed round starts from the model that the round before left.")
 	state := digestOnly
 	if checks&CheckedCertificates != 0 {
@@ -195,7 +195,7 @@ func (w *view) verdict(h *history, checks Checks) {
 	if certificates+closed == 0 {
 		state = "none"
 	}
-	text := "%s and %s: the members' signatures were checked."
+	text := "%s and %s: the members’ signatures were checked."
 	if state != verified {
 		text = "%s and %s: their digests match; signatures were not checked when this report was made."
 	}
@@ -212,9 +212,9 @@ func (w *view) verdict(h *history, checks Checks) {
 		for _, x := range w.Witnesses {
 			size = max(size, x.Size)
 		}
-		add("Witnesses", verified, "%s cosigned; the newest cosigned checkpoint covers %d of the %d entries.", plural(uint64(n), "branch"), size, w.AsOf.Entries)
+		add("Witnesses", verified, "%s cosigned; the newest cosigned checkpoint covers %d of %d entries.", plural(uint64(n), "branch"), size, w.AsOf.Entries)
 	} else {
-		add("Witnesses", "none", "No branch's cosignature is among the files.")
+		add("Witnesses", "none", "No branch’s cosignature is among the files.")
 	}
 }
 
