@@ -55,7 +55,7 @@ func decrypt(file []byte, identity age.Identity) ([]byte, error) {
 }
 
 func (p passphrase) aead(cost argonCost, salt []byte) cipher.AEAD {
-	key := argon2.IDKey(p.pass.b, salt, cost.time, cost.memory, cost.lanes, chacha20poly1305.KeySize)
+	key := argon2.IDKey(p.pass.Bytes(), salt, cost.time, cost.memory, cost.lanes, chacha20poly1305.KeySize)
 	defer clear(key)
 	return newAEAD(key)
 }

@@ -404,11 +404,11 @@ func eraseHead(old *os.File) error {
 func (j *Journal) rewrite(values map[string]*value) error {
 	key := randomSecret()
 	defer key.Wipe()
-	sealed, err := j.vault.Seal("journal/"+j.name, key.b)
+	sealed, err := j.vault.Seal("journal/"+j.name, key.Bytes())
 	if err != nil {
 		return err
 	}
-	next := &Journal{vault: j.vault, dir: j.dir, name: j.name, aead: newAEAD(key.b)}
+	next := &Journal{vault: j.vault, dir: j.dir, name: j.name, aead: newAEAD(key.Bytes())}
 	b := appendHead(nil, sealed)
 	for k, v := range values { // a frame each keeps frames small; their order does not matter
 		plain := appendChanges(nil, []change{{k, v}})

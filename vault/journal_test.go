@@ -173,7 +173,7 @@ func TestJournalTornTail(t *testing.T) {
 		t.Helper()
 		os.WriteFile(path, b, 0o600)
 		j := openJournal(t, v, dir)
-		defer j.Close()
+		defer func() { j.Close() }()
 		if got, _, err := j.Get("a"); err != nil || string(got) != want {
 			t.Fatalf("%s: %q, %v", what, got, err)
 		}

@@ -153,7 +153,7 @@ func Passphrase(pass []byte) Provider {
 func (p passphrase) Kind() string { return "passphrase" }
 
 func (p passphrase) Wrap(root []byte) ([]byte, error) {
-	if len(p.pass.b) == 0 {
+	if len(p.pass.Bytes()) == 0 {
 		return nil, errors.New("the passphrase is empty")
 	}
 	var salt [16]byte

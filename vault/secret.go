@@ -14,24 +14,26 @@ const redacted = "[secret]"
 // by [Secret.Equal], and can be wiped.
 type Secret struct {
 	_ [0]func() // not comparable with ==
-	b []byte
+	// A pointer to the slice: fmt does not call methods on an unexported field
+	// of somebody's struct, but it prints an inner pointer as an address.
+	at *[]byte
 }
 
 // NewSecret takes ownership of b.
-func NewSecret(b []byte) *Secret { return &Secret{b: b} }
+func NewSecret(b []byte) *Secret { return &Secret{at: &b} }
 
 // Bytes returns the key bytes themselves, not a copy: valid until Wipe.
-func (s *Secret) Bytes() []byte { return s.b }
+func (s *Secret) Bytes() []byte { return *s.at }
 
 // Equal compares in constant time.
-func (s *Secret) Equal(t *Secret) bool { return subtle.ConstantTimeCompare(s.b, t.b) == 1 }
+func (s *Secret) Equal(t *Secret) bool { return subtle.ConstantTimeCompare(*s.at, *t.at) == 1 }
 
 // Wipe overwrites the key bytes. Copies that the runtime or a library made are
 // out of reach.
 func (s *Secret) Wipe() {
 	if s != nil {
-		clear(s.b)
-		s.b = nil
+		clear(*s.at)
+		*s.at = nil
 	}
 }
 

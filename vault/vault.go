@@ -163,7 +163,7 @@ func (v *Vault) Format(f fmt.State, _ rune) { io.WriteString(f, v.String()) }
 func (v *Vault) write(p Provider) error {
 	root := randomSecret()
 	defer root.Wipe()
-	envelope, err := p.Wrap(root.b)
+	envelope, err := p.Wrap(root.Bytes())
 	if err != nil {
 		return fmt.Errorf("seal root key with %s: %w", p.Kind(), err)
 	}
@@ -172,7 +172,7 @@ func (v *Vault) write(p Provider) error {
 	b.AddBytes(v.id[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(p.Kind())) })
 	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(envelope) })
-	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(v.project.seal(root.b, v.id)) })
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(v.project.seal(root.Bytes(), v.id)) })
 	out, err := b.Bytes()
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func parseVaultFile(b []byte) (*vaultFile, error) {
 func projectAD(vault [16]byte) []byte { return append(vault[:], "tacit-vault/1 project"...) }
 
 func (p *project) seal(root []byte, vault [16]byte) []byte {
-	secret := append(bytes.Clone(p.mac.b), p.identity.String()...)
+	secret := append(bytes.Clone(p.mac.Bytes()), p.identity.String()...)
 	defer clear(secret)
 	nonce := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+len(secret)+chacha20poly1305.Overhead)
 	rand.Read(nonce)
@@ -300,7 +300,7 @@ func sealHead(purpose string) ([]byte, error) {
 }
 
 func (p *project) tag(head, payload []byte) []byte {
-	h := hmac.New(sha256.New, p.mac.b)
+	h := hmac.New(sha256.New, p.mac.Bytes())
 	h.Write(head)
 	h.Write(payload)
 	return h.Sum(nil)
