@@ -1,0 +1,89 @@
+package safetensors
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func sample(t testing.TB) []byte {
+	b, err := Append(nil, []Tensor{
+		{Name: "0.weight", Shape: []int{2, 3}, Data: []float32{1, 2, 3, 4, 5, 6}},
+		{Name: "0.bias", Shape: []int{3}, Data: []float32{-1, 0, 1}},
+		{Name: "scalar", Shape: []int{}, Data: []float32{7}},
+	}, map[string]string{"format": "tacit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRoundTrip(t *testing.T) {
+	b := sample(t)
+	if (len(b)-4*10)%8 != 0 {
+		t.Error("the data is not aligned to eight bytes")
+	}
+	tensors, meta, err := Parse(b)
+	if err != nil || meta["format"] != "tacit" || len(tensors) != 3 {
+		t.Fatalf("%v %v %v", tensors, meta, err)
+	}
+	if tensors[0].Name != "0.weight" || !reflect.DeepEqual(tensors[1].Data, []float32{-1, 0, 1}) {
+		t.Errorf("got %+v", tensors)
+	}
+	again, err := Append(nil, tensors, meta)
+	if err != nil || !bytes.Equal(again, b) {
+		t.Errorf("not the same bytes: %v", err)
+	}
+}
+
+func TestReject(t *testing.T) {
+	b := sample(t)
+	for i := range b {
+		if i < len(b)-40 {
+			continue
+		}
+		if _, _, err := Parse(b[:i]); err == nil {
+			t.Fatalf("cut at %d was accepted", i)
+		}
+	}
+	for name, bad := range map[string][]byte{
+		"trailing":   append(bytes.Clone(b), 0),
+		"huge":       {255, 255, 255, 255, 255, 255, 255, 127},
+		"not JSON":   {2, 0, 0, 0, 0, 0, 0, 0, '{', '{'},
+		"other type": []byte(strings.Replace(string(b), "F32", "F64", 1)),
+		"overlap":    []byte(strings.Replace(string(b), "[24,36]", "[20,32]", 1)),
+	} {
+		if _, _, err := Parse(bad); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for _, bad := range [][]Tensor{
+		{{Name: "a", Shape: []int{2}, Data: []float32{1}}},
+		{{Name: "", Shape: []int{1}, Data: []float32{1}}},
+		{{Name: "a", Shape: []int{0}}, {Name: "a", Shape: []int{0}}},
+		{{Name: "__metadata__", Shape: []int{0}}},
+	} {
+		if _, err := Append(nil, bad, nil); err == nil {
+			t.Errorf("%+v was written", bad)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(sample(f))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tensors, meta, err := Parse(b)
+		if err != nil {
+			return
+		}
+		if _, err := Append(nil, tensors, meta); err != nil && len(tensors) > 0 {
+			for _, x := range tensors {
+				if x.Name == "" {
+					return
+				}
+			}
+			t.Error(err)
+		}
+	})
+}
