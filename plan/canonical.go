@@ -196,7 +196,7 @@ func readValue(s cryptobyte.String, at any) error {
 	case *[]string:
 		var n uint32
 		ok = s.ReadUint32(&n)
-		*v = nil
+		*v = []string{}
 		for ; ok && n > 0; n-- {
 			var item cryptobyte.String
 			ok = readPrefixed(&s, &item) && utf8.Valid(item)
@@ -205,7 +205,7 @@ func readValue(s cryptobyte.String, at any) error {
 	case *[]int:
 		var n uint32
 		ok = s.ReadUint32(&n)
-		*v = nil
+		*v = []int{}
 		for ; ok && n > 0; n-- {
 			var item uint64
 			ok = s.ReadUint64(&item) && item <= math.MaxInt64

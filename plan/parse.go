@@ -299,6 +299,7 @@ func (d *decoder) unknown(tk *token.Token, word, key, prefix string) {
 	hint := ""
 	if n := nearest(word, children(prefix)); n != "" {
 		hint = fmt.Sprintf("did you mean %q?", n)
+		key = key[:len(key)-len(word)] + n // that n is missing is no second problem
 	} else if home := homeOf(word); home != "" {
 		hint = fmt.Sprintf("it belongs to %s", home)
 	} else {
