@@ -1,0 +1,414 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tacit/id"
+)
+
+func TestVerify(t *testing.T) {
+	s := fullSample(t)
+	archive := s.archive(checkAll(Options{}))
+	r, err := Verify(archive, checkAll(Options{LogKey: s.logKey}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.LogKeyState != "pinned" || r.Certificates != "checked" || r.PlanText != "checked" || r.Report != "recomputed" || len(r.Warnings) != 0 {
+		t.Errorf("got %+v", r)
+	}
+	if r.Runs != 2 || r.Rounds != 34 || r.Aborts != 1 || r.Starts != 2 || r.Members != 4 || r.Witnesses != 4 || r.Size != uint64(len(s.entries)+1) {
+		t.Errorf("got %+v", r)
+	}
+	if again := fullSample(t).archive(checkAll(Options{})); !bytes.Equal(again, archive) {
+		t.Error("the same log gives two archives")
+	}
+	r, err = Verify(archive, Options{})
+	if err != nil || r.LogKeyState != "unpinned" || r.Certificates != "digest only" || len(r.Warnings) != 2 {
+		t.Errorf("without options: %+v, %v", r, err)
+	}
+	if _, err := Verify(archive, Options{LogKey: "no key"}); err == nil || errors.As(err, new(*Refuted)) {
+		t.Errorf("a log key that is none: %v", err)
+	}
+	_, stranger := fixedLogKey(t, s.signer.Name(), 99)
+	mustRefute(t, archive, Options{LogKey: stranger})
+
+	bad := checkAll(Options{LogKey: s.logKey})
+	bad.CheckCertificate = func(c Certificate) error {
+		if c.R == 5 {
+			return errors.New("two votes do not verify")
+		}
+		return nil
+	}
+	if r := mustRefute(t, archive, bad); !strings.Contains(r.File, "-round.bin") || r.Entry < 0 {
+		t.Errorf("a bad certificate: %v", r)
+	}
+}
+
+func mustRefute(t *testing.T, archive []byte, opt Options) *Refuted {
+	t.Helper()
+	res, err := Verify(archive, opt)
+	var r *Refuted
+	if !errors.As(err, &r) {
+		t.Fatalf("not refuted: %v", err)
+	}
+	if r.Entry < 0 && r.File == "" || r.Reason == "" {
+		t.Fatalf("refuted without a place: %+v", r)
+	}
+	if res.Size != 0 {
+		t.Fatal("a result beside a refutation")
+	}
+	return r
+}
+
+// TestEveryByte flips a bit of every byte of an archive.
+func TestEveryByte(t *testing.T) {
+	s := smallSample(t)
+	archive := s.archive(Options{})
+	opt := Options{LogKey: s.logKey}
+	step := 1
+	if testing.Short() {
+		step = 97
+	}
+	for i := 0; i < len(archive); i += step {
+		archive[i] ^= 1 << (i % 8)
+		mustRefute(t, archive, opt)
+		if i%64 == 0 {
+			mustRefute(t, archive, Options{})
+		}
+		archive[i] ^= 1 << (i % 8)
+	}
+	if _, err := Verify(archive, opt); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 1, 21, 22, 100, len(archive) - 1} {
+		mustRefute(t, archive[:n], opt)
+	}
+	mustRefute(t, append(bytes.Clone(archive), 0), opt)
+	mustRefute(t, append([]byte{0}, archive...), opt)
+}
+
+// TestEveryFile changes bytes of every file and repairs the archive's own checksums,
+// so that only what the log says can tell.
+func TestEveryFile(t *testing.T) {
+	s := smallSample(t)
+	archive := s.archive(Options{})
+	opt := Options{LogKey: s.logKey}
+	f, err := parseArchive(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range f.names() {
+		points := 40
+		if name == fileCheckpoint || name == fileReportAsOf || strings.HasPrefix(name, "cosigned/") {
+			points = 400
+		}
+		for k := range min(points, len(f[name])) {
+			i := k * len(f[name]) / min(points, len(f[name]))
+			g := maps.Clone(f)
+			g[name] = bytes.Clone(f[name])
+			g[name][i] ^= 1 << (k % 8)
+			bad, err := g.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := mustRefute(t, bad, opt)
+			if name == fileEntries && r.Entry < 0 {
+				t.Errorf("byte %d of the entries: no entry is named: %v", i, r)
+			}
+			if name != fileEntries && name != fileHashes && r.File == "" {
+				t.Errorf("byte %d of %s: no file is named: %v", i, name, r)
+			}
+			mustRefute(t, bad, Options{})
+		}
+		g := maps.Clone(f)
+		delete(g, name)
+		bad, _ := g.encode()
+		mustRefute(t, bad, opt)
+		g = maps.Clone(f)
+		g[name+".more"] = []byte("x")
+		bad, _ = g.encode()
+		mustRefute(t, bad, opt)
+	}
+}
+
+// TestForgedReport repairs everything that the operator can sign again: only the
+// report itself is a lie.
+func TestForgedReport(t *testing.T) {
+	s := smallSample(t)
+	d, err := Build(s.source(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, forge := range map[string]func(){
+		fileHTML: func() {
+			d.html = bytes.Replace(d.html, []byte("Server restarts</dt><dd>0"), []byte("Server restarts</dt><dd>7"), 1)
+		},
+		fileJSON: func() {
+			d.json = bytes.Replace(d.json, []byte(`"server_restarts": 0`), []byte(`"server_restarts": 7`), 1)
+		},
+	} {
+		html, json := d.html, d.json
+		forge()
+		e := d.Entry(s.now)
+		raw, _ := e.AppendBinary(nil)
+		x, err := Extend(s.stored, d.Size(), [][]byte{raw})
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, _ := SignCheckpoint(s.signer, x.Size, x.Root)
+		_, err = d.Assemble(raw, msg)
+		var r *Refuted
+		if !errors.As(err, &r) || r.File != name {
+			t.Errorf("a forged %s: %v", name, err)
+		}
+		d.html, d.json = html, json
+	}
+}
+
+// TestSince compares the archive with what a branch kept.
+func TestSince(t *testing.T) {
+	s := newSample(t)
+	kept := s.checkpoint()
+	rewritten := newSample(t)
+	rewritten.add(ServerStarted{2}, id.Digest{})
+	fork := rewritten.checkpoint()
+	s.add(ServerStarted{3}, id.Digest{})
+	s.add(ServerStarted{4}, id.Digest{})
+	archive := s.archive(Options{})
+	r, err := Verify(archive, Options{LogKey: s.logKey, OldCheckpoint: kept})
+	if err != nil || r.Since == nil || *r.Since != 20 {
+		t.Errorf("since %v, %v", r.Since, err)
+	}
+	if r := mustRefute(t, archive, Options{LogKey: s.logKey, OldCheckpoint: fork}); !strings.Contains(r.Reason, "rewritten") {
+		t.Error(r)
+	}
+	for range 4 {
+		rewritten.add(ServerStarted{uint64(len(rewritten.entries))}, id.Digest{})
+	}
+	if r := mustRefute(t, archive, Options{LogKey: s.logKey, OldCheckpoint: rewritten.checkpoint()}); !strings.Contains(r.Reason, "rolled back") {
+		t.Error(r)
+	}
+	if _, err := Verify(archive, Options{LogKey: s.logKey, OldCheckpoint: []byte("x")}); err == nil || errors.As(err, new(*Refuted)) {
+		t.Errorf("a checkpoint that is none: %v", err)
+	}
+}
+
+// TestGrammar logs what must not happen. The log is signed and consistent each time:
+// an honest signature does not make a forbidden event allowed.
+func TestGrammar(t *testing.T) {
+	open := func(s *sample) { s.openRound(Train, 1) }
+	strip := func(b ...BranchState) []BranchState { return b }
+	gaveUp := strip(Opened|Closed, Opened|Closed, Opened|Closed, Opened)
+	m := metrics(1, 1, 0.8, 4)
+	for name, c := range map[string]struct {
+		do     func(s *sample)
+		reason string
+	}{
+		"genesis twice":       {func(s *sample) { s.log(mustParse(s.entries[0])) }, "genesis"},
+		"token twice":         {func(s *sample) { s.add(TokenIssued{Commit(seed(40), []byte{0}), 1}, id.Digest{}) }, "issued before"},
+		"token used twice":    {func(s *sample) { s.add(TokenRedeemed{Commit(seed(40), []byte{0})}, id.Digest{}) }, "used up"},
+		"enrolled twice":      {func(s *sample) { s.add(IdentityEnrolled{s.agent(0), id.Digest{}}, id.Digest{}) }, "enrolled already"},
+		"fence not rising":    {func(s *sample) { s.add(ServerStarted{1}, id.Digest{}) }, "fencing"},
+		"configuration gap":   {func(s *sample) { s.add(ConfigurationChanged{"server", id.Digest{}, digestOf("x")}, id.Digest{}) }, "was not"},
+		"run twice":           {func(s *sample) { s.startRun("heart-logreg", "", "mlp", 21, 1, "x") }, "started before"},
+		"export of no model":  {func(s *sample) { s.add(ModelExported{id.ModelHash(seed(1)), id.Digest(seed(2)), false}, id.Digest{}) }, "no run made"},
+		"epoch back":          {func(s *sample) { s.epoch = 0; s.openEpoch() }, "after epoch"},
+		"epoch in an attempt": {func(s *sample) { open(s); s.openEpoch() }, "still open"},
+		"round in a round":    {func(s *sample) { open(s); open(s) }, "still open"},
+		"attempt again":       {func(s *sample) { open(s); s.abort(Train, gaveUp, StageVote, "no-quorum"); s.r--; open(s) }, "after attempt"},
+		"round skipped":       {func(s *sample) { s.openRound(Train, 2) }, "cannot follow"},
+		"evaluate first":      {func(s *sample) { s.openRound(Evaluate, 1) }, "cannot follow"},
+		"another model":       {func(s *sample) { s.model = id.ModelHash(seed(1)); open(s) }, "the run is at"},
+		"another plan":        {func(s *sample) { s.plan = id.PlanHash(seed(1)); open(s) }, "another plan"},
+		"another root":        {func(s *sample) { s.root = id.EpochRoot(seed(1)); open(s) }, "newest"},
+		"commit uncertified": {func(s *sample) {
+			open(s)
+			s.add(RoundCommitted{Train, 4, id.Digest(seed(1)), s.model, s.model}, s.record(&FinishRecord{Run: s.run}))
+		}, "not certified"},
+		"set too small": {func(s *sample) { open(s); s.commit(Train, strip(full, full, Opened, Opened), m) }, "below the smallest"},
+		"set of nobody": {func(s *sample) { open(s); s.add(SetCertified{5, id.Digest(seed(1))}, id.Digest(seed(2))) }, "among 4"},
+		"certified twice": {func(s *sample) {
+			open(s)
+			c := SetCertified{3, id.Digest(seed(1))}
+			s.add(c, id.Digest(seed(2)))
+			s.add(c, id.Digest(seed(2)))
+		}, "already"},
+		"abort when certified": {func(s *sample) {
+			open(s)
+			s.add(SetCertified{4, id.Digest(seed(1))}, id.Digest(seed(2)))
+			s.abort(Train, gaveUp, StageShares, "slow")
+		}, "was certified"},
+		"finish in a round":  {func(s *sample) { open(s); s.finish(0, "stopped") }, "still open"},
+		"finish early":       {func(s *sample) { s.finish(0, "completed") }, "completed after"},
+		"finish miscounted":  {func(s *sample) { s.finish(1, "completed") }, "were committed"},
+		"round after finish": {func(s *sample) { s.finish(0, "stopped"); open(s) }, "had finished"},
+		"run never started":  {func(s *sample) { s.run = id.RunID(short(77)); open(s) }, "never started"},
+		"evaluation that trains": {func(s *sample) {
+			open(s)
+			s.commit(Train, all, m)
+			s.openRound(Evaluate, 2)
+			before := s.model
+			s.commit(Evaluate, all, m)
+			s.entries, s.model = s.entries[:len(s.entries)-1], before
+			s.stored = s.stored[:0]
+			for _, e := range s.entries {
+				x, _ := Extend(s.stored, mustParse(e).Sequence, [][]byte{e})
+				s.stored = append(s.stored, x.Hashes...)
+			}
+			for d, raw := range s.records {
+				if rec, err := ParseRoundRecord(raw); err == nil && rec.Task == Evaluate {
+					s.add(RoundCommitted{Evaluate, 4, rec.Sum, before, id.ModelHash(seed(9))}, d)
+				}
+			}
+		}, "does not change the model"},
+		"four attempts": {func(s *sample) {
+			for range 4 {
+				open(s)
+				s.abort(Train, gaveUp, StageVote, "no-quorum")
+			}
+		}, "at most 3"},
+		"fractional count": {func(s *sample) { open(s); s.commit(Train, all, []Value{{MetricExamples, 1.5}}) }, "not a count"},
+		"roster skipped": {func(s *sample) {
+			next := *s.roster
+			next.Version, next.Signatures = 6, nil
+			s.must(next.Sign(s.charter, s.admin))
+			s.rosters = append(s.rosters, next.AppendBinary(nil))
+			s.add(RosterChanged{6, next.Hash(), 4}, s.digest(s.rosters[4]))
+		}, "does not follow"},
+		"roster by a stranger": {func(s *sample) {
+			next := *s.roster
+			next.Version, next.Previous, next.Signatures = 5, s.roster.Hash(), nil
+			s.rosters = append(s.rosters, next.AppendBinary(nil))
+			s.add(RosterChanged{5, next.Hash(), 4}, s.digest(s.rosters[4]))
+		}, "signatures"},
+		"charter taken over": {func(s *sample) {
+			thief := id.NewPrivateKey(seed(66))
+			next := *s.charter
+			next.Version, next.Administrators, next.Signatures = 2, []id.PublicKey{thief.Public()}, nil
+			s.must(next.Sign(thief))
+			s.charters = append(s.charters, next.AppendBinary(nil))
+			s.add(CharterAdopted{2, next.Hash()}, s.digest(s.charters[1]))
+		}, "signatures by administrators"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSample(t)
+			s.startRun("heart-logreg", "", "logistic-regression", 21, 1, "tacit: plan/v1\n")
+			s.openEpoch()
+			c.do(s)
+			_, err := Build(s.source(), Options{})
+			var r *Refuted
+			if !errors.As(err, &r) {
+				t.Fatalf("not refuted: %v", err)
+			}
+			if r.Entry < 0 || !strings.Contains(r.Error(), c.reason) {
+				t.Errorf("got %v, want an entry and %q", r, c.reason)
+			}
+		})
+	}
+}
+
+func mustParse(b []byte) Entry {
+	e, err := ParseEntry(b)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+// TestRecordSwapped gives an entry the record of another attempt.
+func TestRecordSwapped(t *testing.T) {
+	s := smallSample(t)
+	src := s.source()
+	for d := range s.records {
+		other := src
+		other.Record = func(want id.Digest) ([]byte, error) {
+			if want == d {
+				return s.records[want][:len(s.records[want])-1], nil
+			}
+			return s.records[want], nil
+		}
+		if _, err := Build(other, Options{}); !errors.As(err, new(*Refuted)) {
+			t.Errorf("a cut record: %v", err)
+		}
+	}
+}
+
+// TestArchiveVector holds the archive's bytes against the one in testdata/audit.
+func TestArchiveVector(t *testing.T) {
+	s := smallSample(t)
+	archive := s.archive(Options{})
+	path := filepath.Join(folder, "evidence.zip")
+	if *update {
+		if err := os.WriteFile(path, archive, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "evidence.logkey"), []byte(s.logKey+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(kept, Options{LogKey: s.logKey}); err != nil {
+		t.Errorf("the archive that was kept: %v", err)
+	}
+	if !bytes.Equal(kept, archive) {
+		t.Error("the archive's bytes changed: if that was meant, raise Renderer or the format's version and run with -update")
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	s := newSample(f)
+	archive := s.archive(Options{})
+	f.Add(archive)
+	f.Add(archive[:len(archive)/2])
+	f.Add([]byte("PK\x05\x06"))
+	empty, _ := files{}.encode()
+	f.Add(empty)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, err := Verify(b, Options{})
+		if err == nil && !bytes.Equal(b, archive) {
+			// Another archive that holds is possible only with another log key.
+			_, err = Verify(b, Options{LogKey: s.logKey})
+			if err == nil {
+				t.Fatal("another archive of the same log key verifies")
+			}
+		}
+		if err != nil && !errors.As(err, new(*Refuted)) {
+			t.Fatalf("damage reported as something else: %v", err)
+		}
+	})
+}
+
+// BenchmarkVerify verifies 10,000 rounds of four branches.
+func BenchmarkVerify(b *testing.B) {
+	s := longSample(b, 10_000)
+	archive := s.archive(Options{})
+	b.ReportMetric(float64(len(archive))/1e6, "MB")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Verify(archive, Options{LogKey: s.logKey}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func longSample(tb testing.TB, rounds int) *sample {
+	s := newSample(tb)
+	s.startRun("heart-logreg", "", "logistic-regression", 21, uint32(rounds), fmt.Sprintf("rounds: %d\n", rounds))
+	s.openEpoch()
+	for k := 1; k <= rounds; k++ {
+		s.openRound(Train, uint64(k))
+		s.commit(Train, all, metrics(k, rounds, 0.8, 4))
+	}
+	s.finish(uint32(rounds), "completed")
+	return s
+}
