@@ -2,7 +2,9 @@ package secureagg
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 
 	"tacit/id"
 )
@@ -211,6 +213,15 @@ func (m *Member) Attempt() uint64 {
 
 // Out reports whether this process still waits to be readmitted.
 func (m *Member) Out() bool { return m.out != nil }
+
+// String, Format and LogValue show nothing but the agent's name.
+func (m *Member) String() string { return "secureagg.Member(" + m.c.ids[m.self].Short() + ")" }
+
+// Format implements fmt.Formatter.
+func (m *Member) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
+
+// LogValue implements slog.LogValuer.
+func (m *Member) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
 func (m *Member) epochHeader() header { return header{Run: m.cfg.Run, Epoch: m.ep.number} }
 

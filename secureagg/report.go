@@ -149,10 +149,10 @@ func (r *report) digest() *reportDigest {
 		Root: merkleRoot(r.topLeaves()), Salt: r.Salt, Sig: r.Sig}
 }
 
-// leafSalt blinds one share's leaf; shares of one member are opened one by one.
-func leafSalt(salt []byte, secret int) (s digest) {
-	expand(s[:], salt, "leaf", []byte{byte(secret)})
-	return s
+// leafSalt blinds one share's leaf: SHA-256 under the member's secret salt, since
+// shares of one member are opened one by one.
+func leafSalt(salt []byte, secret int) digest {
+	return leafHash("salt", salt, []byte{byte(secret)})
 }
 
 func shareLeaf(u, secret int, salt *digest, share []byte) digest {

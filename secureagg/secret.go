@@ -22,7 +22,7 @@ func (s secret) LogValue() slog.Value         { return slog.StringValue(redacted
 func (s secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // expand is HKDF-Expand(SHA-256) of key under "tacit-sa1 " ‖ label ‖ 0x00 ‖ info. The
-// labels in use are ck, confirm, next, pair, mask, share, leaf, hedge.
+// labels in use are ck, confirm, next, pair, mask, share, hedge.
 func expand(out, key []byte, label string, info ...[]byte) {
 	s := make([]byte, 0, 128)
 	s = append(s, "tacit-sa1 "...)
@@ -89,6 +89,10 @@ func (c *chain) advance(index uint64) {
 		}
 	}
 }
+
+// Format keeps the keys out of prints of whatever holds a chain: fmt does not call
+// methods of unexported fields.
+func (c chain) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 func (c *chain) erase() { clear(c.keys) }
 
