@@ -248,7 +248,7 @@ func drawPlan(t *rapid.T) *Plan {
 	p.Seed = rapid.Uint64().Draw(t, "seed")
 	p.Data.Header = rapid.Bool().Draw(t, "header")
 	p.Data.Delimiter = rapid.SampledFrom([]string{",", ";", "\t", "|", "é"}).Draw(t, "delimiter")
-	p.Data.Missing = rapid.SampledFrom([][]string{{}, {""}, {"?", "-9", "true", "n/a"}}).Draw(t, "missing")
+	p.Data.Missing = rapid.SampledFrom([][]string{{}, {""}, {"?", "-9", "null", "n/a"}}).Draw(t, "missing")
 	p.Data.OnMissing = rapid.SampledFrom([]string{MissingError, MissingDropRow}).Draw(t, "on missing")
 	p.Data.MaxExamples = rapid.IntRange(64, 100000).Draw(t, "max examples")
 	p.Data.Standardise = rapid.SampledFrom([]string{Federated, SiteWise, None}).Draw(t, "standardise")

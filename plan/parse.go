@@ -153,7 +153,7 @@ func (d *decoder) readFile(src []byte, filename string) {
 		return
 	}
 	m, ok := body.(*ast.MappingNode)
-	if !ok {
+	if !ok || len(m.Values) == 0 {
 		d.hopeless = true
 		d.bad(body.GetToken(), "", "a plan is a list of keys with values", "begin with tacit: "+Format)
 		return

@@ -230,8 +230,15 @@ func (p *Plan) Resolve() error {
 	if p.Federation.WeightMax == 0 {
 		p.Federation.WeightMax = d.Federation.WeightMax
 	}
+	for _, f := range planFields {
+		if v, ok := f.at(p).(*float64); ok {
+			*v += 0 // −0 becomes 0
+		}
+	}
 	for i := range p.Data.Columns {
 		c := &p.Data.Columns[i]
+		c.Min += 0
+		c.Max += 0
 		for j, v := range c.Values {
 			c.Values[j] = NormalValue(v)
 		}
