@@ -38,6 +38,15 @@ type Epoch struct {
 	confirmSets  [][]byte
 	readys       [][]byte
 	readySet     []byte
+	// asking holds the Reentrys that too few members answered yet. It is lost in a
+	// restart of the server: the agents then connect anew and ask again.
+	asking map[int]*askingAgent
+}
+
+type askingAgent struct {
+	msg     []byte
+	nonce   digest
+	answers bitmap
 }
 
 // Outgoing is a stage message for one agent, or for every member when To is zero.
@@ -62,6 +71,7 @@ func NewEpoch(cfg EpochConfig) (*Epoch, []Outgoing, error) {
 	e := &Epoch{
 		c: c, key: cfg.Key, h: header{Run: cfg.Run, Epoch: cfg.Epoch}, start: cfg.Start, phase: StageEpochKey,
 		epochKeys: make([][]byte, n), ctLists: make([][]byte, n), confirms: make([][]byte, n), readys: make([][]byte, n),
+		asking: make(map[int]*askingAgent),
 	}
 	p := &proposal{header: e.h, Charter: c.charter, Roster: c.roster, Start: cfg.Start, Cohorts: 1, Agents: c.ids}
 	p.Sig = cfg.Key.SignHybrid(id.LabelProposal, p.body())
@@ -160,13 +170,24 @@ func (e *Epoch) Why() *Abort {
 	return &Abort{Stage: e.phase, Reason: r, Epoch: e.h.Epoch, Culprit: w[0], Detail: fmt.Sprintf("%d of %d members did not answer", len(w), e.c.params.N)}
 }
 
-// For returns what a returning member needs, in order. It is safe to send more than
-// once.
+// For returns what a member needs that has just connected, in order: first the
+// Reentrys of others that still lack answers, which it answers in any state, then the
+// messages of its stage. It is safe to send more than once.
 func (e *Epoch) For(agent id.AgentID) [][]byte {
 	i := e.c.index(agent)
 	if i < 0 {
 		return nil
 	}
+	var out [][]byte
+	for j := range e.c.ids {
+		if a := e.asking[j]; a != nil && j != i && !a.answers.has(i) {
+			out = append(out, a.msg)
+		}
+	}
+	return append(out, e.stageFor(i)...)
+}
+
+func (e *Epoch) stageFor(i int) [][]byte {
 	switch {
 	case e.epochKeys[i] == nil:
 		return [][]byte{e.proposal}

@@ -1,6 +1,7 @@
 package secureagg
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -207,8 +208,8 @@ func (m *Member) handleFloor(f *floor) (Output, error) {
 	return out, nil
 }
 
-// Relay routes a Reentry to the other members and a Floor to its asker. Nothing of
-// it is state of the epoch.
+// Relay routes a Reentry to the other members and a Floor to its asker. Members that
+// are away get the Reentry from For when they connect. Nothing of it need be stored.
 func (e *Epoch) Relay(from id.AgentID, msg []byte) ([]Outgoing, error) {
 	v, err := parseMessage(msg)
 	if err != nil {
@@ -222,6 +223,9 @@ func (e *Epoch) Relay(from id.AgentID, msg []byte) ([]Outgoing, error) {
 		i := e.c.index(from)
 		if i < 0 || v.Agent != from || e.c.keys[i].Verify(id.LabelReentry, v.body(), v.Sig) != nil {
 			return nil, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: from}
+		}
+		if a := e.asking[i]; a == nil || a.nonce != v.Nonce {
+			e.asking[i] = &askingAgent{msg: bytes.Clone(msg), nonce: v.Nonce}
 		}
 		var out []Outgoing
 		for j, a := range e.c.ids {
@@ -237,6 +241,12 @@ func (e *Epoch) Relay(from id.AgentID, msg []byte) ([]Outgoing, error) {
 		i := e.c.index(from)
 		if i < 0 || v.From != from || e.c.index(v.Asker) < 0 || e.c.keys[i].Verify(id.LabelFloor, v.body(), v.Sig) != nil {
 			return nil, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: from}
+		}
+		if asker := e.c.index(v.Asker); e.asking[asker] != nil && e.asking[asker].nonce == v.Nonce {
+			a := e.asking[asker]
+			if a.answers.add(i); a.answers.count() >= e.c.params.floors() {
+				delete(e.asking, asker)
+			}
 		}
 		return []Outgoing{{To: v.Asker, Msg: msg}}, nil
 	}

@@ -1,0 +1,552 @@
+package secureagg
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	"tacit/id"
+)
+
+// stopAt runs the setup until the first message of kind k for agent 0 and returns it.
+func stopAt(w *world, k MessageKind) (msg []byte) {
+	w.t.Helper()
+	w.tamper = func(to int, m []byte) []byte {
+		if got, _ := Kind(m); to == 0 && got == k {
+			if msg == nil {
+				msg = m
+			}
+			return nil
+		}
+		return m
+	}
+	w.propose(1, 1)
+	w.pump()
+	w.tamper = nil
+	if msg == nil {
+		w.t.Fatalf("no %s: %v", k, w.errors())
+	}
+	return msg
+}
+
+func TestEvilProposal(t *testing.T) {
+	w := newWorld(t, 5)
+	good := stopAt(w, KindProposal)
+	m := w.agents[0].m
+	resign := func(change func(*proposal)) []byte {
+		p, _ := parseProposal(bytes.Clone(good))
+		change(p)
+		p.Sig = w.f.server.SignHybrid(id.LabelProposal, p.body())
+		return p.encode()
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*proposal)
+		why    Reason
+	}{
+		{"charter", func(p *proposal) { p.Charter[0] ^= 1 }, ReasonCharter},
+		{"roster", func(p *proposal) { p.Roster[0] ^= 1 }, ReasonRoster},
+		{"a member left out", func(p *proposal) { p.Agents = p.Agents[:4] }, ReasonRoster},
+		{"a stranger", func(p *proposal) { p.Agents[4] = id.AgentID{255, 255, 255} }, ReasonRoster},
+	} {
+		_, err := m.Handle(resign(c.change))
+		w.wantAbort(err, StageProposal, c.why, -1)
+	}
+	forged := bytes.Clone(good)
+	forged[len(forged)-1] ^= 1
+	_, err := m.Handle(forged)
+	w.wantAbort(err, StageProposal, ReasonSignature, -1)
+	if m.Epoch() != 0 {
+		t.Fatal("a refused proposal left a trace")
+	}
+	if _, err := m.Handle(good); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Handle(good); err != nil {
+		t.Fatal("the same proposal again: ", err)
+	}
+	_, err = m.Handle(resign(func(p *proposal) { p.Start = 2 }))
+	w.wantAbort(err, StageProposal, ReasonSecond, -1)
+
+	// Epoch numbers never come back, not even after a restart.
+	w = newWorld(t, 3).setup()
+	old := w.epoch.proposal
+	w.propose(2, 1)
+	w.pump()
+	out, err := w.agents[0].m.Handle(old)
+	if err != nil || !slices.Equal(kindsOf(out), []MessageKind{KindRekey}) || w.agents[0].m.Epoch() != 2 {
+		t.Fatalf("an old epoch again: %v %v", err, kindsOf(out))
+	}
+	w.fullRound(1)
+	// Nor do attempts within a run.
+	_, again, err := NewEpoch(EpochConfig{Key: w.f.server, Charter: w.f.charter, Roster: w.f.roster, Run: w.run, Epoch: 3, Start: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.agents[0].m.Handle(again[0].Msg)
+	w.wantAbort(err, StageProposal, ReasonReplay, -1)
+}
+
+func TestEvilRoster(t *testing.T) {
+	w := newWorld(t, 5)
+	good := stopAt(w, KindRoster)
+	m := w.agents[0].m
+	forge := func(change func(*rosterMsg)) []byte {
+		r, _ := parseRoster(bytes.Clone(good))
+		change(r)
+		r.Root = epochRoot(r.Keys)
+		r.Sig = w.f.server.SignHybrid(id.LabelRosterE, r.body())
+		return r.encode()
+	}
+	mallory := testKey('x', 0)
+	for _, c := range []struct {
+		name    string
+		msg     []byte
+		why     Reason
+		culprit int
+	}{
+		{"key substituted", forge(func(r *rosterMsg) { r.Keys[2][headerSize+200] ^= 1 }), ReasonSignature, 2},
+		{"key signed by the server", forge(func(r *rosterMsg) {
+			k, _ := parseEpochKey(r.Keys[2])
+			k.Sig = mallory.SignHybrid(id.LabelEpochKey, k.body())
+			r.Keys[2] = k.encode()
+		}), ReasonSignature, 2},
+		{"a client twice", forge(func(r *rosterMsg) { r.Keys[2] = r.Keys[1] }), ReasonMismatch, 2},
+		{"one epoch key for two", forge(func(r *rosterMsg) {
+			a, _ := parseEpochKey(r.Keys[1])
+			b, _ := parseEpochKey(r.Keys[2])
+			b.Key = a.Key
+			b.Sig = w.agents[2].cfg.Key.SignHybrid(id.LabelEpochKey, b.body())
+			r.Keys[2] = b.encode()
+		}), ReasonMismatch, 2},
+		{"a member left out", forge(func(r *rosterMsg) { r.Keys = r.Keys[:4] }), ReasonRoster, -1},
+		{"another root", func() []byte {
+			r, _ := parseRoster(bytes.Clone(good))
+			r.Root[0] ^= 1
+			r.Sig = w.f.server.SignHybrid(id.LabelRosterE, r.body())
+			return r.encode()
+		}(), ReasonMismatch, -1},
+		{"unsigned", func() []byte { b := bytes.Clone(good); b[len(b)-1] ^= 1; return b }(), ReasonSignature, -1},
+		{"an answer to another proposal", forge(func(r *rosterMsg) {
+			k, _ := parseEpochKey(r.Keys[2])
+			k.Proposal[0] ^= 1
+			k.Sig = w.agents[2].cfg.Key.SignHybrid(id.LabelEpochKey, k.body())
+			r.Keys[2] = k.encode()
+		}), ReasonMismatch, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w.t = t
+			out, err := m.Handle(c.msg)
+			w.wantAbort(err, StageRoster, c.why, c.culprit)
+			if len(out.Send) > 0 {
+				t.Fatal("answered")
+			}
+		})
+	}
+	if _, err := m.Handle(good); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEvilCiphertextsTagsAndReadys(t *testing.T) {
+	w := newWorld(t, 5)
+	good := stopAt(w, KindCtDelivery)
+	m := w.agents[0].m
+	for name, change := range map[string]func(*ctDelivery){
+		"ciphertext": func(d *ctDelivery) { d.From[1].Ct[0] ^= 1 },
+		"path":       func(d *ctDelivery) { d.From[1].Path[0][0] ^= 1 },
+		"signature":  func(d *ctDelivery) { d.From[1].Sig[70] ^= 1 },
+		"routed":     func(d *ctDelivery) { d.From[1].Ct = d.From[2].Ct },
+	} {
+		d, _ := parseCtDelivery(bytes.Clone(good))
+		change(d)
+		_, err := m.Handle(d.encode())
+		if !isAbort(err, StageCtList, ReasonSignature) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if out, err := m.Handle(good); err != nil || !slices.Equal(kindsOf(out), []MessageKind{KindConfirm}) || len(out.Journal) == 0 {
+		t.Fatalf("CK^0 must be journaled with Confirm: %v", err)
+	}
+
+	w = newWorld(t, 5)
+	tags := stopAt(w, KindConfirmSet)
+	bad := bytes.Clone(tags)
+	bad[len(bad)-tagSize*2] ^= 1
+	out, err := w.agents[0].m.Handle(bad)
+	w.wantAbort(err, StageConfirm, ReasonUnconfirmed, 3)
+	if !slices.Equal(kindsOf(out), []MessageKind{KindRekey}) {
+		t.Fatal("does not ask for a new epoch")
+	}
+	if why, err := w.epoch.RekeyWanted(w.agents[0].id, out.Send[0]); err != nil || why != "unconfirmed key" {
+		t.Fatal(err)
+	}
+	if _, err := w.epoch.RekeyWanted(w.agents[1].id, out.Send[0]); err == nil {
+		t.Fatal("another agent's Rekey")
+	}
+
+	w = newWorld(t, 5)
+	set := stopAt(w, KindReadySet)
+	m = w.agents[0].m
+	for _, c := range []struct {
+		name   string
+		change func(*readySet)
+		why    Reason
+	}{
+		{"too few", func(r *readySet) { r.Members = r.Members[:3] }, ReasonQuorum},
+		{"forged", func(r *readySet) { r.Members[1].Sig[0] ^= 1 }, ReasonSignature},
+		{"another list", func(r *readySet) { r.Members[1].ListRoot[0] ^= 1 }, ReasonSignature},
+		{"another root", func(r *readySet) { r.Root[0] ^= 1 }, ReasonMismatch},
+	} {
+		r, _ := parseReadySet(bytes.Clone(set))
+		c.change(r)
+		if _, err := m.Handle(r.encode()); !isAbort(err, StageReady, c.why) || m.Live() {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	in := w.inputs(1)
+	w.begin(in)
+	if err := w.open(0, in); err != ErrStale {
+		t.Fatalf("opens an attempt before the Ready quorum: %v", err)
+	}
+	if _, err := m.Handle(set); err != nil || !m.Live() {
+		t.Fatal(err)
+	}
+}
+
+// TestServerRefuses: what an agent can send wrong during the setup.
+func TestServerRefuses(t *testing.T) {
+	w := newWorld(t, 4)
+	w.propose(1, 1)
+	w.pump()
+	from := func(k MessageKind, i int) []byte {
+		for _, s := range w.log {
+			if got, _ := Kind(s.msg); got == k && s.from == w.agents[i].id {
+				return s.msg
+			}
+		}
+		t.Fatal("no ", k)
+		return nil
+	}
+	for _, k := range []MessageKind{KindEpochKey, KindCtList, KindConfirm, KindReady} {
+		e, _, err := NewEpoch(EpochConfig{Key: w.f.server, Charter: w.f.charter, Roster: w.f.roster, Run: w.run, Epoch: 1, Start: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range w.log {
+			got, _ := Kind(s.msg)
+			if got >= k {
+				break
+			}
+			if _, err := e.Handle(s.from, s.msg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		msg := from(k, 0)
+		for name, bad := range map[string][]byte{
+			"short": msg[:len(msg)-1], "long": append(bytes.Clone(msg), 0), "empty": nil,
+			"damaged at the end": func() []byte { b := bytes.Clone(msg); b[len(b)-1] ^= 1; return b }(),
+			"damaged body":       func() []byte { b := bytes.Clone(msg); b[headerSize+20] ^= 1; return b }(),
+		} {
+			if _, err := e.Handle(w.agents[0].id, bad); err == nil && !(k == KindConfirm && name == "damaged at the end") {
+				t.Errorf("%s %s is accepted", name, k)
+			}
+		}
+		if k == KindConfirm {
+			continue // its last bytes are tags, which only the partner can check
+		}
+		if _, err := e.Handle(w.agents[1].id, msg); err == nil {
+			t.Errorf("another agent's %s is accepted", k)
+		}
+		if _, err := e.Handle(id.AgentID{9}, msg); err == nil {
+			t.Errorf("a stranger's %s is accepted", k)
+		}
+		for range 2 {
+			if _, err := e.Handle(w.agents[0].id, msg); err != nil {
+				t.Errorf("%s, sent twice: %v", k, err)
+			}
+		}
+	}
+	if _, err := w.epoch.Handle(w.agents[0].id, from(KindEpochKey, 0)); err != nil {
+		t.Error("a late repeat: ", err)
+	}
+}
+
+func TestCharterCaps(t *testing.T) {
+	f := newFederation(t, 4)
+	for name, change := range map[string]func(*id.Charter){
+		"minimum cohort":  func(c *id.Charter) { c.MinCohort = 5 },
+		"minimum release": func(c *id.Charter) { c.MinRelease = 5 },
+		"small":           func(c *id.Charter) { c.AllowSmall = false },
+		"organisation":    func(c *id.Charter) { c.MaxOrgShare = 20 },
+		"assumed corrupt": func(c *id.Charter) { c.AssumedCorrupt = 2 },
+		"federation":      func(c *id.Charter) { c.Federation[0] ^= 1 },
+	} {
+		c := *f.charter
+		change(&c)
+		cfg := MemberConfig{Key: f.keys[0], Charter: &c, Roster: f.roster, Rand: seeded(t, "x", 0)}
+		if _, err := NewMember(cfg); err == nil {
+			t.Errorf("%s: an agent accepts the cohort", name)
+		}
+		if _, _, err := NewEpoch(EpochConfig{Key: f.server, Charter: &c, Roster: f.roster, Epoch: 1, Start: 1}); err == nil {
+			t.Errorf("%s: a server opens the cohort", name)
+		}
+	}
+	if _, err := NewMember(MemberConfig{Key: testKey('z', 0), Charter: f.charter, Roster: f.roster, Rand: seeded(t, "x", 0)}); err == nil {
+		t.Error("a stranger is a member")
+	}
+	if _, err := NewMember(MemberConfig{Key: f.keys[0], Charter: f.charter, Roster: f.roster}); err == nil {
+		t.Error("a member without randomness")
+	}
+	if _, _, err := NewEpoch(EpochConfig{Key: f.admin, Charter: f.charter, Roster: f.roster, Epoch: 1, Start: 1}); err == nil {
+		t.Error("a server with another key than the charter's")
+	}
+}
+
+// TestServerRestart rebuilds the server at every stage from what it stored, and
+// compares every byte it sends.
+func TestServerRestart(t *testing.T) {
+	w := newWorld(t, 4).setup()
+	rebuild := func() *Epoch {
+		t.Helper()
+		e, out, err := NewEpoch(EpochConfig{Key: w.f.server, Charter: w.f.charter, Roster: w.f.roster, Run: w.run, Epoch: 1, Start: 1})
+		if err != nil || !bytes.Equal(out[0].Msg, w.epoch.proposal) {
+			t.Fatal("another E0: ", err)
+		}
+		for _, s := range w.log {
+			if _, err := e.Handle(s.from, s.msg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if e.Root() != w.epoch.Root() || e.Phase() != StageLive || !bytes.Equal(e.readySet, w.epoch.readySet) {
+			t.Fatal("another epoch")
+		}
+		return e
+	}
+	for _, at := range []string{"reports", "set", "certificate"} {
+		r := w.agents[0].m.Attempt() + 1
+		in := w.inputs(r)
+		w.begin(in)
+		start := w.round.Start()
+		for i := range 3 {
+			if err := errors.Join(w.open(i, in), w.report(i, in)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.open(3, in); err != nil {
+			t.Fatal(err)
+		}
+		reports := slices.Clone(w.queue)
+		w.pump()
+		restart := func() {
+			t.Helper()
+			w.epoch = rebuild()
+			var err error
+			if w.round, err = w.epoch.NewRound(in); err != nil || !bytes.Equal(w.round.Start(), start) {
+				t.Fatal("another RoundStart: ", err)
+			}
+			for _, p := range reports {
+				a := w.agents[p.frm].id
+				if err := w.round.AcceptReport(a, p.msg, VectorHash(w.vectors[a])); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if at == "reports" {
+			restart()
+		}
+		set, sets, err := w.round.CloseCollection()
+		if err != nil {
+			t.Fatal(err)
+		}
+		restore := func() {
+			t.Helper()
+			restart()
+			out, err := w.round.RestoreSet(set)
+			if err != nil || len(out) != len(sets) || !bytes.Equal(out[2].Msg, sets[2].Msg) {
+				t.Fatal("another set: ", err)
+			}
+			if err := w.round.AcceptReport(w.agents[3].id, reports[0].msg, digest{}); err == nil {
+				t.Fatal("a report after the set")
+			}
+		}
+		if at == "set" {
+			bad := bytes.Clone(set)
+			bad[headerSize+1] |= 8
+			restart()
+			if _, err := w.round.RestoreSet(bad); err == nil {
+				t.Fatal("a set with a report that is not stored")
+			}
+			bad = bytes.Clone(set)
+			bad[len(bad)-1] ^= 1
+			if _, err := w.round.RestoreSet(bad); err == nil {
+				t.Fatal("a set of other reports")
+			}
+			restore()
+		}
+		w.post(sets)
+		if at == "certificate" {
+			for _, a := range w.agents {
+				a.mute[KindShares] = true
+			}
+			w.pump()
+			cert := w.certs[0]
+			for _, a := range w.agents {
+				delete(a.mute, KindShares)
+			}
+			restore()
+			bad := bytes.Clone(cert)
+			bad[len(bad)-1] ^= 1
+			if _, err := w.round.RestoreCertificate(bad); err == nil {
+				t.Fatal("a damaged certificate is restored")
+			}
+			out, err := w.round.RestoreCertificate(cert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.round.AskClose(); err == nil {
+				t.Fatal("gives up a certified attempt")
+			}
+			if !bytes.Equal(w.round.Outcome(), cert) {
+				t.Fatal("another outcome")
+			}
+			w.post(out)
+		}
+		w.pump()
+		if !w.done {
+			t.Fatalf("%s: not done: %v", at, w.errors())
+		}
+		w.check()
+	}
+}
+
+// TestSecondDropBeforeCertificate: two of four stop before they vote; the attempt
+// ends with a typed abort, and the next opens once Q agents signed Close.
+func TestSecondDropBeforeCertificate(t *testing.T) {
+	w := newWorld(t, 4).setup()
+	in := w.inputs(1)
+	w.begin(in)
+	for i := range 4 {
+		if err := w.open(i, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		if err := w.report(i, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pump()
+	w.agents[2].dead, w.agents[3].dead = true, true
+	if err := w.collect(); err != nil {
+		t.Fatal(err)
+	}
+	w.pump()
+	if why := w.round.Why(); !isAbort(why, StageVote, ReasonQuorum) {
+		t.Fatal(why)
+	}
+	ask, err := w.round.AskClose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.post(ask)
+	w.pump()
+	if len(w.aborts) > 0 {
+		t.Fatal("two of four close an attempt")
+	}
+	for _, i := range []int{2, 3} { // both come back as new processes
+		w.restart(i)
+		w.reenter(i)
+		for _, msg := range w.epoch.For(w.agents[i].id) { // 3 answers what 2 asked while 3 was away
+			if out, err := w.agents[i].m.Handle(msg); err == nil {
+				w.emit(i, out)
+			}
+		}
+		w.pump()
+	}
+	for _, i := range []int{2, 3} {
+		for _, msg := range w.round.For(w.agents[i].id) {
+			out, err := w.agents[i].m.Handle(msg)
+			if err != nil && err != ErrStale {
+				t.Fatal(err)
+			}
+			w.emit(i, out)
+		}
+	}
+	w.pump()
+	if len(w.aborts) != 1 {
+		t.Fatalf("no abort certificate: %v", w.errors())
+	}
+	// Whoever missed it gets the outcome before the next RoundStart, on the same model.
+	next := in
+	next.R = 2
+	outcome := w.round.Outcome()
+	w.begin(next)
+	for i, a := range w.agents {
+		if out, err := a.m.Handle(outcome); err == nil {
+			w.emit(i, out)
+		}
+		if err := errors.Join(w.open(i, next), w.report(i, next)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pump()
+	if err := w.collect(); err != nil {
+		t.Fatal(err)
+	}
+	w.pump()
+	w.check()
+}
+
+// TestSecondDropAfterCertificate: the attempt waits; a returning agent answers for
+// the certified set, and the sum opens.
+func TestSecondDropAfterCertificate(t *testing.T) {
+	w := newWorld(t, 4).setup()
+	in := w.inputs(1)
+	w.begin(in)
+	for i := range 3 {
+		if err := errors.Join(w.open(i, in), w.report(i, in)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.agents[3].dead = true
+	w.pump()
+	w.tamper = func(to int, msg []byte) []byte {
+		if k, _ := Kind(msg); k == KindCertificate && to == 2 {
+			w.agents[2].dead = true
+		}
+		return msg
+	}
+	if err := w.collect(); err != nil {
+		t.Fatal(err)
+	}
+	w.pump()
+	w.tamper = nil
+	if w.done || len(w.certs) != 1 {
+		t.Fatal("wrong point")
+	}
+	if why := w.round.Why(); !isAbort(why, StageShares, ReasonThreshold) {
+		t.Fatal(why)
+	}
+	// Its process is new; all others must answer, so agent 3 is back too.
+	w.agents[3].dead = false
+	w.restart(2)
+	w.reenter(2)
+	out, err := w.agents[2].m.Open(w.round.Start(), in)
+	if ev, ok := out.Event.(*Masked); err != nil || !ok || !ev.Again {
+		t.Fatal(err)
+	}
+	for _, msg := range w.round.For(w.agents[2].id) {
+		out, err := w.agents[2].m.Handle(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.emit(2, out)
+	}
+	w.pump()
+	if !w.done {
+		t.Fatalf("not done: %v", w.errors())
+	}
+	w.check()
+}

@@ -1,0 +1,701 @@
+package secureagg
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	"tacit/id"
+)
+
+// wantAbort checks a typed abort and its culprit (−1: nobody among the agents).
+func (w *world) wantAbort(err error, stage Stage, why Reason, culprit int) {
+	w.t.Helper()
+	var a *Abort
+	if !errors.As(err, &a) || a.Stage != stage || a.Reason != why {
+		w.t.Fatalf("got %v, want an abort at %s: %s", err, stage, why)
+	}
+	var want id.AgentID
+	if culprit >= 0 {
+		want = w.agents[culprit].id
+	}
+	if a.Culprit != want {
+		w.t.Fatalf("%v blames %s, want %s", err, a.Culprit.Short(), want.Short())
+	}
+}
+
+func (w *world) wantDrop(err error, why Reason, agent int) {
+	w.t.Helper()
+	var d *Drop
+	if !errors.As(err, &d) || d.Reason != why || d.Agent != w.agents[agent].id {
+		w.t.Fatalf("got %v, want a drop of agent %d: %s", err, agent, why)
+	}
+}
+
+// reported returns a world with attempt 1 open and all reports in, but for those
+// that evil replaces: a report of that agent, changed before it is signed.
+func reported(t *testing.T, n int, evil map[int]func(*report)) *world {
+	t.Helper()
+	w := direct(t, n)
+	in := w.inputs(1)
+	w.begin(in)
+	for i, a := range w.agents {
+		if err := w.open(i, in); err != nil {
+			t.Fatal(err)
+		}
+		change := evil[i]
+		if change == nil {
+			if err := w.report(i, in); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		y := input(i, 1)
+		r, err := deal(&a.m.rd.h, a.m.c.params, i, a.m.ep.chain.keys, y, seeded(t, "evil", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(r)
+		r.Sig = a.cfg.Key.Sign(id.LabelReport, r.digest().body(&a.m.rd.h, i))
+		w.vectors[a.id] = y
+		w.emit(i, Output{Send: [][]byte{r.encode()}})
+	}
+	w.pump()
+	w.noErrors()
+	return w
+}
+
+func (w *world) sets() []Outgoing {
+	w.t.Helper()
+	_, out, err := w.round.CloseCollection()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+// votes lets every member vote and returns the certificate.
+func (w *world) votes() []byte {
+	w.t.Helper()
+	for i, o := range w.sets() {
+		out, err := w.agents[i].m.Handle(o.Msg)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.emit(i, out)
+	}
+	tamper := w.tamper
+	w.tamper = func(int, []byte) []byte { return nil }
+	w.pump()
+	w.tamper = tamper
+	if len(w.certs) != 1 {
+		w.t.Fatalf("no certificate: %v", w.errors())
+	}
+	return w.certs[0]
+}
+
+// A coordinator that shows a member two online sets gets one vote.
+func TestEvilTwoOnlineSets(t *testing.T) {
+	w := reported(t, 5, nil)
+	m := w.agents[0].m
+	first := w.sets()[0].Msg
+	out, err := m.Handle(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := m.Handle(first)
+	if err != nil || !bytes.Equal(again.Send[0], out.Send[0]) || len(again.Journal) > 0 {
+		t.Fatal("the same set does not get the same bytes")
+	}
+	o, _ := parseOnlineSet(first)
+	o.Online[0] &^= 1 << 4
+	o.Dealt = o.Dealt[:4]
+	out, err = m.Handle(o.encode())
+	w.wantAbort(err, StageVote, ReasonSecond, -1)
+	if len(out.Send) > 0 {
+		t.Fatal("votes twice")
+	}
+}
+
+// Nor does a restart in between help it.
+func TestEvilTwoOnlineSetsAcrossRestart(t *testing.T) {
+	w := reported(t, 5, nil)
+	first := w.sets()[0].Msg
+	out, err := w.agents[0].m.Handle(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.agents[0].persist(out)
+	w.restart(0)
+	w.reenter(0)
+	o, _ := parseOnlineSet(first)
+	o.Online[0] &^= 1 << 4
+	o.Dealt = o.Dealt[:4]
+	_, err = w.agents[0].m.Handle(o.encode())
+	w.wantAbort(err, StageVote, ReasonSecond, -1)
+	again, err := w.agents[0].m.Handle(first)
+	if err != nil || !bytes.Equal(again.Send[0], out.Send[0]) {
+		t.Fatal("the same set does not get the same bytes after a restart")
+	}
+}
+
+func TestEvilOnlineSets(t *testing.T) {
+	w := reported(t, 5, nil)
+	good := w.sets()[0].Msg
+	for _, c := range []struct {
+		name    string
+		change  func(*onlineSet)
+		why     Reason
+		culprit int
+	}{
+		{"below the minimum", func(o *onlineSet) { o.Online[0] = 7; o.Dealt = o.Dealt[:3] }, ReasonBelowMinimum, -1},
+		{"unsigned report", func(o *onlineSet) { o.Dealt[2].Digest.Vector[0] ^= 1 }, ReasonSignature, 2},
+		{"a report twice", func(o *onlineSet) { o.Dealt[2] = o.Dealt[1] }, ReasonSignature, 2},
+		{"wrong blob", func(o *onlineSet) { o.Dealt[1].Blob = bytes.Clone(o.Dealt[1].Blob); o.Dealt[1].Blob[0] ^= 1 }, ReasonMismatch, -1},
+		{"another member's blob", func(o *onlineSet) { o.Dealt[1].Blob = o.Dealt[2].Blob }, ReasonMismatch, -1},
+		{"wrong key commitment", func(o *onlineSet) { o.Dealt[1].Leaf.KeyHash[0] ^= 1 }, ReasonMismatch, -1},
+		{"wrong path", func(o *onlineSet) { o.Dealt[1].Path[0][0] ^= 1 }, ReasonMismatch, -1},
+		{"another context", func(o *onlineSet) { o.Ctx[0] ^= 1 }, ReasonMismatch, -1},
+		{"for another member", func(o *onlineSet) { o.To = 1 }, ReasonMismatch, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w.t = t
+			m := cloneMember(w.agents[0].m)
+			o, ok := parseOnlineSet(bytes.Clone(good))
+			if !ok {
+				t.Fatal("unreadable set")
+			}
+			c.change(o)
+			if c.name == "for another member" {
+				// Paths differ in length between members only in odd cohorts; 0 and 1 agree.
+				o.To = 1
+			}
+			out, err := m.Handle(o.encode())
+			w.wantAbort(err, StageVote, c.why, c.culprit)
+			if len(out.Send)+len(out.Journal) > 0 || m.rd.vote != nil {
+				t.Fatal("voted all the same")
+			}
+			if _, err := m.Handle(good); err != nil {
+				t.Fatalf("the good set is refused afterwards: %v", err)
+			}
+		})
+	}
+}
+
+// Certificates: only a quorum for the very set that the member checked opens it.
+func TestEvilCertificates(t *testing.T) {
+	w := reported(t, 5, nil)
+	cert := w.votes()
+	// All five keys are ours, so even a fully signed certificate of another set exists.
+	forge := func(change func(*certificate), signers int) []byte {
+		c, _ := parseCertificate(cert)
+		change(c)
+		c.Votes = nil
+		set := setHash(&c.Online, c.N)
+		for i := range signers {
+			c.Votes = append(c.Votes, memberSig{i, w.agents[i].cfg.Key.Sign(id.LabelVote, voteBody(&c.header, i, &set, &c.Digests))})
+		}
+		return c.encode()
+	}
+	for _, c := range []struct {
+		name string
+		msg  []byte
+		why  Reason
+		who  int
+	}{
+		{"both shares: another set, signed by all", forge(func(c *certificate) { c.Online[0] = 0x0f }, 5), ReasonConflict, -1},
+		{"other reports, signed by all", forge(func(c *certificate) { c.Digests[0] ^= 1 }, 5), ReasonConflict, -1},
+		{"below the minimum", forge(func(c *certificate) { c.Online[0] = 0x07 }, 5), ReasonBelowMinimum, -1},
+		{"below the quorum", forge(func(*certificate) {}, 3), ReasonQuorum, -1},
+		{"other context", forge(func(c *certificate) { c.Ctx[0] ^= 1 }, 5), ReasonMismatch, -1},
+		{"a forged vote", func() []byte { b := bytes.Clone(cert); b[len(b)-5] ^= 1; return b }(), ReasonSignature, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w.t = t
+			m := cloneMember(w.agents[0].m)
+			out, err := m.Handle(c.msg)
+			w.wantAbort(err, StageCertificate, c.why, c.who)
+			if len(out.Send) > 0 {
+				t.Fatal("released")
+			}
+		})
+	}
+	// Without R2 there is no release either.
+	m := cloneMember(w.agents[0].m)
+	m.rd.vote = nil
+	if out, err := m.Handle(cert); err != ErrNotOpen || len(out.Send) > 0 {
+		t.Fatalf("released without a vote: %v", err)
+	}
+	// A stale certificate moves nobody in the next attempt.
+	for i := range w.agents {
+		out, err := w.agents[i].m.Handle(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.emit(i, out)
+	}
+	w.pump()
+	w.check()
+	in := w.inputs(2)
+	w.begin(in)
+	for i := range w.agents {
+		if err := errors.Join(w.open(i, in), w.report(i, in)); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := w.agents[i].m.Handle(cert); err != ErrStale || len(out.Send) > 0 {
+			t.Fatalf("a stale certificate: %v", err)
+		}
+	}
+}
+
+// RoundStart: another model, attempt or signature for one client.
+func TestEvilRoundStart(t *testing.T) {
+	w := direct(t, 4)
+	in := w.inputs(3)
+	w.begin(in)
+	m := w.agents[0].m
+	swapped := in
+	swapped.Model[0] ^= 1
+	for name, own := range map[string]func(*RoundInputs){
+		"run": func(i *RoundInputs) { i.Run[0] ^= 1 }, "plan": func(i *RoundInputs) { i.Plan[0] ^= 1 },
+		"attempt": func(i *RoundInputs) { i.R++ }, "round": func(i *RoundInputs) { i.Round++ }, "task": func(i *RoundInputs) { i.Task++ },
+		"model": func(i *RoundInputs) { i.Model[0] ^= 1 }, "configuration": func(i *RoundInputs) { i.Config[0] ^= 1 },
+		"charter": func(i *RoundInputs) { i.Charter[0] ^= 1 }, "dimension": func(i *RoundInputs) { i.Dim++ },
+	} {
+		mine := in
+		own(&mine)
+		_, err := m.Open(w.round.Start(), mine)
+		if w.wantAbort(err, StageRoundStart, ReasonMismatch, -1); !bytes.Contains([]byte(err.Error()), []byte(name)) {
+			t.Errorf("%v does not name the %s", err, name)
+		}
+	}
+	forged := w.round.Start()
+	forged[len(forged)-1] ^= 1
+	_, err := m.Open(forged, in)
+	w.wantAbort(err, StageRoundStart, ReasonSignature, -1)
+
+	// One client gets a model of its own, consistently: its report fits no other.
+	honest := w.round
+	for i := 1; i < 4; i++ {
+		if err := errors.Join(w.open(i, in), w.report(i, in)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	evil, err := w.epoch.NewRound(swapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.round = evil
+	if err := errors.Join(w.open(0, swapped), w.report(0, swapped)); err != nil {
+		t.Fatal(err)
+	}
+	w.round = honest
+	w.pump()
+	w.wantDrop(w.serverE[0], ReasonMismatch, 0)
+
+	// The same attempt again with another model, then an earlier attempt.
+	_, err = w.agents[1].m.Open(evil.Start(), swapped)
+	w.wantAbort(err, StageRoundStart, ReasonSecond, -1)
+	early, err := w.epoch.NewRound(w.inputs(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.agents[1].m.Open(early.Start(), w.inputs(2)); err != ErrStale {
+		t.Fatalf("a replayed attempt: %v", err)
+	}
+	// Beyond the charter's attempts per epoch.
+	far := w.inputs(300)
+	if _, err := w.epoch.NewRound(far); err == nil {
+		t.Fatal("attempt 300 of 256")
+	}
+}
+
+// A model is reported on once, unless a quorum gave the attempt up.
+func TestEvilSameModelAgain(t *testing.T) {
+	w := direct(t, 4)
+	same := w.inputs(1)
+	attempt := func(r uint64) error {
+		in := same
+		in.R, in.Round = r, 1
+		w.begin(in)
+		for i := range w.agents {
+			if err := w.open(i, in); err != nil {
+				return err
+			}
+		}
+		for i := range w.agents {
+			out, err := w.agents[i].m.Report(input(i, r))
+			if err != nil {
+				return err
+			}
+			w.agents[i].persist(out)
+			w.vectors[w.agents[i].id] = out.Event.(*Masked).Vector
+			w.emit(i, Output{Send: out.Send})
+		}
+		w.pump()
+		return nil
+	}
+	giveUp := func() {
+		out, err := w.round.AskClose()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.post(out)
+		w.pump()
+		if len(w.aborts) != 1 {
+			t.Fatalf("no abort certificate: %v", w.errors())
+		}
+	}
+	if err := attempt(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := attempt(2); err != ErrOutcome {
+		t.Fatalf("opens attempt 2 with attempt 1 unsettled: %v", err)
+	}
+	w = direct(t, 4)
+	for r := uint64(1); r <= maxAttempts; r++ {
+		if err := attempt(r); err != nil {
+			t.Fatalf("attempt %d: %v", r, err)
+		}
+		giveUp()
+	}
+	if err := attempt(4); err != ErrConsumed {
+		t.Fatalf("a fourth attempt: %v", err)
+	}
+	// The counter outlives the process.
+	w.restart(0)
+	w.reenter(0)
+	if err := attempt(5); err != ErrConsumed {
+		t.Fatalf("a fifth attempt after a restart: %v", err)
+	}
+	// A released model is consumed at once.
+	w = direct(t, 4)
+	w.fullRound(1)
+	again := w.inputs(1)
+	again.R = 2
+	w.begin(again)
+	if err := w.open(0, again); err != ErrConsumed {
+		t.Fatalf("the released model again: %v", err)
+	}
+	// Another task on the same model is another matter.
+	again.Task, again.R = 2, 3
+	w.begin(again)
+	if err := w.open(0, again); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEvilReports(t *testing.T) {
+	w := direct(t, 4)
+	in := w.inputs(1)
+	w.begin(in)
+	for i := range w.agents {
+		if err := w.open(i, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.report(0, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.report(0, in); err != ErrMayNotReport {
+		t.Fatalf("a second report: %v", err)
+	}
+	out, err := w.agents[1].m.Report(make([]uint32, 5))
+	if err == nil || len(out.Send) > 0 {
+		t.Fatal("a vector of another size")
+	}
+	good := w.queue[0].msg
+	a := w.agents[0]
+	v := VectorHash(w.vectors[a.id])
+	w.wantDrop(w.round.AcceptReport(a.id, good[:len(good)-1], v), ReasonMalformed, 0)
+	w.wantDrop(w.round.AcceptReport(a.id, good, digest{}), ReasonMismatch, 0)
+	w.wantDrop(w.round.AcceptReport(w.agents[1].id, good, v), ReasonMismatch, 1)
+	bad := bytes.Clone(good)
+	bad[len(bad)-1] ^= 1
+	w.wantDrop(w.round.AcceptReport(a.id, bad, v), ReasonSignature, 0)
+	for _, at := range []int{headerSize + 10, headerSize + 70, headerSize + 300, len(good) - 100} { // salt, commitments, blobs
+		bad = bytes.Clone(good)
+		bad[at] ^= 1
+		w.wantDrop(w.round.AcceptReport(a.id, bad, v), ReasonSignature, 0)
+	}
+	if err := w.round.AcceptReport(id.AgentID{1}, good, v); err == nil {
+		t.Fatal("a stranger's report")
+	}
+	if err := errors.Join(w.round.AcceptReport(a.id, good, v), w.round.AcceptReport(a.id, good, v)); err != nil {
+		t.Fatal(err)
+	}
+	w.wantDrop(w.round.AcceptReport(a.id, bad, v), ReasonSecond, 0)
+	if _, _, err := w.round.CloseCollection(); !isAbort(err, StageReport, ReasonBelowMinimum) {
+		t.Fatal(err)
+	}
+}
+
+// A dealer whose blobs do not open: complaints name it before anything is released.
+func TestEvilDealer(t *testing.T) {
+	garble := func(members ...int) func(*report) {
+		return func(r *report) {
+			for _, u := range members {
+				r.Blobs[u][3] ^= 1
+			}
+		}
+	}
+	t.Run("many complaints abort before R3", func(t *testing.T) {
+		w := reported(t, 4, map[int]func(*report){2: garble(0, 1)})
+		w.post(w.sets())
+		w.pump()
+		if len(w.certs) > 0 || len(w.serverE) == 0 {
+			t.Fatalf("certificate in spite of complaints: %v", w.serverE)
+		}
+		w.wantAbort(w.serverE[0], StageVote, ReasonComplaints, 2)
+		if a := w.serverE[0].(*Abort); a.Accuser.IsZero() {
+			t.Error("no accuser")
+		}
+		// The attempt is closed and the next one goes on.
+		out, err := w.round.AskClose()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.post(out)
+		w.pump()
+		if len(w.aborts) != 1 {
+			t.Fatal("no abort certificate")
+		}
+	})
+	t.Run("one complaint does not deadlock", func(t *testing.T) {
+		w := reported(t, 4, map[int]func(*report){2: garble(0)})
+		w.post(w.sets())
+		w.pump()
+		if !w.done {
+			t.Fatalf("not done: %v", w.errors())
+		}
+		w.check()
+	})
+	t.Run("non-canonical share", func(t *testing.T) {
+		w := direct(t, 4)
+		in := w.inputs(1)
+		w.begin(in)
+		for i := range w.agents {
+			if err := w.open(i, in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := &w.agents[0].m.rd.h
+		plain := make([]byte, 32+4*elementSize, blobSize(4))
+		for i := range plain {
+			plain[i] = 0xff
+		}
+		leaf := &reportLeaf{Shares: merkleRoot(shareLeaves(0, plain[:32], plain[32:]))}
+		k := secret{1}
+		if openBlob(h, 1, 0, 4, &k, leaf, blobAEAD(&k).Seal(nil, zeroNonce[:], plain, blobAD(h, 1, 0))) != nil {
+			t.Error("a share above p is accepted")
+		}
+		clear(plain)
+		blob := blobAEAD(&k).Seal(nil, zeroNonce[:], plain, blobAD(h, 1, 0))
+		if openBlob(h, 1, 0, 4, &k, leaf, blob) != nil {
+			t.Error("shares that are not the committed ones are accepted")
+		}
+		leaf.Shares = merkleRoot(shareLeaves(0, plain[:32], plain[32:]))
+		if openBlob(h, 1, 0, 4, &k, leaf, blob) == nil || openBlob(h, 2, 0, 4, &k, leaf, blob) != nil || openBlob(h, 1, 3, 4, &k, leaf, blob) != nil {
+			t.Error("a blob opens for other names, or not at all")
+		}
+	})
+	t.Run("false complaint", func(t *testing.T) {
+		w := reported(t, 4, nil)
+		m := w.agents[1].m
+		o := w.sets()[1].Msg
+		out, err := m.Handle(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _ := parseVote(out.Send[0])
+		h, set := &m.rd.h, w.round
+		key := blobKey(&m.ep.chain.keys[2], 2, 1, &h.Ctx, &set.reports[2].report.Salt)
+		v.Complaints = []complaint{m.complain(h, 2, &set.reports[2].digest.Root, &key)}
+		_, _, err = w.round.Vote(w.agents[1].id, v.encode())
+		w.wantDrop(err, ReasonComplaints, 1)
+		v.Complaints[0].Sig[0] ^= 1
+		_, _, err = w.round.Vote(w.agents[1].id, v.encode())
+		w.wantDrop(err, ReasonSignature, 1)
+	})
+	t.Run("seed unlike its commitment", func(t *testing.T) {
+		w := reported(t, 4, map[int]func(*report){2: func(r *report) { r.Coms[2][0] ^= 1 }})
+		cert := w.votes()
+		w.post([]Outgoing{{Msg: cert}})
+		w.pump()
+		acc := slices.Repeat([]uint32{7}, testDim)
+		w.wantAbort(w.round.Unmask(acc), StageUnmask, ReasonCommitment, 2)
+		if !slices.Equal(acc, make([]uint32, testDim)) {
+			t.Error("something is left to publish")
+		}
+	})
+	t.Run("pair seed unlike its commitment, partner dropped", func(t *testing.T) {
+		w := direct(t, 4)
+		in := w.inputs(1)
+		w.begin(in)
+		for i := range 3 {
+			if err := w.open(i, in); err != nil {
+				t.Fatal(err)
+			}
+			if i != 2 {
+				if err := w.report(i, in); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			m := w.agents[2].m
+			y := input(2, 1)
+			r, err := deal(&m.rd.h, m.c.params, 2, m.ep.chain.keys, y, seeded(t, "evil", 2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Coms[3][0] ^= 1
+			r.Sig = w.agents[2].cfg.Key.Sign(id.LabelReport, r.digest().body(&m.rd.h, 2))
+			w.vectors[w.agents[2].id] = y
+			w.emit(2, Output{Send: [][]byte{r.encode()}})
+		}
+		w.pump()
+		w.agents[3].dead = true
+		if err := w.collect(); err != nil {
+			t.Fatal(err)
+		}
+		w.pump()
+		w.wantAbort(w.round.Unmask(make([]uint32, testDim)), StageUnmask, ReasonCommitment, 2)
+	})
+	t.Run("two commitments of one pair", func(t *testing.T) {
+		w := reported(t, 4, map[int]func(*report){2: func(r *report) { r.Coms[3][0] ^= 1 }})
+		_, _, err := w.round.CloseCollection()
+		w.wantAbort(err, StageReport, ReasonPair, 2)
+	})
+}
+
+// A responder that releases a wrong share is named, and the others suffice.
+func TestEvilResponder(t *testing.T) {
+	w := reported(t, 4, nil)
+	cert := w.votes()
+	for i, a := range w.agents {
+		out, err := a.m.Handle(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			s, _ := parseShares(bytes.Clone(out.Send[0]))
+			e := smallElement(9)
+			putElement(s.Released[2].Shares[0], &e)
+			_, err := w.round.Shares(a.id, s.encode())
+			w.wantDrop(err, ReasonSignature, 1)
+			s.Sig = a.cfg.Key.Sign(id.LabelRelease, s.body())
+			_, err = w.round.Shares(a.id, s.encode())
+			w.wantDrop(err, ReasonShare, 1)
+			_, err = w.round.Shares(w.agents[3].id, out.Send[0])
+			w.wantDrop(err, ReasonMismatch, 3)
+			continue
+		}
+		if _, err := w.round.Shares(a.id, out.Send[0]); err != nil {
+			t.Fatal(err)
+		}
+		again, err := a.m.Handle(cert)
+		if err != nil || !bytes.Equal(again.Send[0], out.Send[0]) {
+			t.Fatal("a second release differs")
+		}
+	}
+	w.check()
+}
+
+// Close: exclusive with releasing, and final.
+func TestEvilClose(t *testing.T) {
+	w := reported(t, 4, nil)
+	sets := w.sets()
+	ask, err := w.round.AskClose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Member 0 votes, closes, and then never releases.
+	m := w.agents[0].m
+	if _, err := m.Handle(sets[0].Msg); err != nil {
+		t.Fatal(err)
+	}
+	out, err := m.Handle(ask[0].Msg)
+	if err != nil || !slices.Equal(kindsOf(out), []MessageKind{KindClose}) {
+		t.Fatal(err)
+	}
+	w.agents[0].persist(out)
+	again, err := m.Handle(ask[0].Msg)
+	if err != nil || !bytes.Equal(again.Send[0], out.Send[0]) {
+		t.Fatal("a second Close differs")
+	}
+	_, err = m.Handle(sets[0].Msg)
+	w.wantAbort(err, StageVote, ReasonClosed, -1)
+	// Member 1 closes before it votes, and its restarted process remembers.
+	out, err = w.agents[1].m.Handle(ask[0].Msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.agents[1].persist(out)
+	w.restart(1)
+	w.reenter(1)
+	_, err = w.agents[1].m.Handle(sets[1].Msg)
+	w.wantAbort(err, StageVote, ReasonClosed, -1)
+	if err := w.report(1, w.inputs(1)); err != ErrMayNotReport {
+		t.Fatalf("reports after Close: %v", err)
+	}
+
+	// A world that certified: who released never closes, and the server does not ask.
+	w2 := reported(t, 4, nil)
+	w2.round.AskClose()
+	request := (&closeRequest{header: w2.round.h, Start: w2.round.start}).encode()
+	cert := w2.votes()
+	closed := cloneMember(w2.agents[1].m)
+	if _, err := closed.Handle(request); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := closed.Handle(cert); err != nil || len(out.Send) > 0 {
+		t.Fatalf("releases after Close: %v", err)
+	}
+	if _, err := w2.agents[0].m.Handle(cert); err != nil {
+		t.Fatal(err)
+	}
+	out, err = w2.agents[0].m.Handle(request)
+	w2.wantAbort(err, StageClose, ReasonConflict, -1)
+	if len(out.Send) > 0 {
+		t.Fatal("closes after releasing")
+	}
+	if _, err := w2.round.AskClose(); err == nil {
+		t.Fatal("the server gives up a certified attempt")
+	}
+}
+
+// Abort certificates need a quorum of good Closes for this very attempt.
+func TestEvilAbortCertificates(t *testing.T) {
+	w := reported(t, 4, nil)
+	sign := func(h header, n int) *abortCert {
+		c := &abortCert{header: h, N: 4}
+		for i := range n {
+			c.Closes = append(c.Closes, memberSig{i, w.agents[i].cfg.Key.Sign(id.LabelClose, closeBody(&h, i))})
+		}
+		return c
+	}
+	m := w.agents[3].m
+	_, err := m.Handle(sign(w.round.h, 2).encode())
+	w.wantAbort(err, StageClose, ReasonQuorum, -1)
+	bad := sign(w.round.h, 3)
+	bad.Closes[1].Sig[0] ^= 1
+	_, err = m.Handle(bad.encode())
+	w.wantAbort(err, StageClose, ReasonSignature, 1)
+	other := w.round.h
+	other.Ctx[0] ^= 1
+	if _, err := m.Handle(sign(other, 4).encode()); err != ErrStale {
+		t.Fatal(err)
+	}
+	out, err := m.Handle(sign(w.round.h, 3).encode())
+	if _, ok := out.Event.(*Aborted); err != nil || !ok {
+		t.Fatal(err)
+	}
+	roster, charter := w.f.roster.AppendBinary(nil), w.f.charter.AppendBinary(nil)
+	if f, err := VerifyAbort(sign(w.round.h, 3).encode(), roster, charter); err != nil || len(f.Signers) != 3 {
+		t.Fatal(err)
+	}
+	if _, err := VerifyAbort(bad.encode(), roster, charter); err == nil {
+		t.Fatal("a forged Close verifies")
+	}
+}
