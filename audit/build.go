@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"fmt"
 
 	"tacit/id"
@@ -59,9 +60,11 @@ func Build(src Source, opt Options) (*Draft, error) {
 	if opt.CheckPlan != nil {
 		d.checks |= CheckedPlans
 	}
-	if d.html, d.json, err = render(v.replay.h, asOf, src.LogKey, d.checks); err != nil {
+	var content, html bytes.Buffer
+	if err := render(v.replay.h, asOf, src.LogKey, d.checks, &content, &html); err != nil {
 		return nil, err
 	}
+	d.json, d.html = content.Bytes(), html.Bytes()
 	return d, nil
 }
 

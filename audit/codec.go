@@ -143,8 +143,8 @@ func (c *codec) bytes(b *[]byte, max int) {
 	if c.err == nil && len(s) > max {
 		c.fail("%d bytes, at most %d", len(s), max)
 	}
-	if c.err == nil && len(s) > 0 {
-		*b = append([]byte(nil), s...)
+	if c.err == nil {
+		*b = append([]byte(nil), s...) // nil when empty
 	}
 }
 

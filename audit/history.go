@@ -25,6 +25,29 @@ type history struct {
 	answers []int // plans approved and refused
 	jumps   int   // entries whose clock was behind that of the entry before
 	vouched []*cosigned
+	sent    map[sentKey]*Traffic // what every record counts, added up
+}
+
+type sentKey struct {
+	agent id.AgentID
+	kind  string
+	class Class
+}
+
+// count adds a record's traffic to the whole and returns nothing to keep: the counts
+// of ten thousand rounds are most of their records' size.
+func (h *history) count(list []Traffic) []Traffic {
+	for _, t := range list {
+		k := sentKey{t.Agent, t.Kind, t.Class}
+		sum := h.sent[k]
+		if sum == nil {
+			sum = &Traffic{Agent: t.Agent, Kind: t.Kind, Class: t.Class}
+			h.sent[k] = sum
+		}
+		sum.Messages += t.Messages
+		sum.Bytes += t.Bytes
+	}
+	return nil
 }
 
 type charterVersion struct {

@@ -1,11 +1,11 @@
 package audit
 
 import (
-	"bytes"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -39,19 +39,30 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"seal":      func() template.HTML { return sealMark },
 }).Parse(reportTemplate))
 
-// render returns the report of a history that holds, as a page and as JSON. It is a
-// pure function of its arguments, byte for byte.
-func render(h *history, asOf Head, logKey string, checks Checks) (html, content []byte, err error) {
+// render writes the report of a history that holds, as JSON and as a page. What it
+// writes is a pure function of its other arguments, byte for byte. It writes as it
+// goes, so that a verifier need not hold a second report in memory.
+func render(h *history, asOf Head, logKey string, checks Checks, content, html io.Writer) error {
 	v := newView(h, asOf, logKey, checks)
-	if content, err = json.MarshalIndent(v, "", " "); err != nil {
-		return nil, nil, fmt.Errorf("audit: render: %w", err)
+	enc := json.NewEncoder(content)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return &renderError{fileJSON, err}
 	}
-	var b bytes.Buffer
-	if err := page.Execute(&b, v); err != nil {
-		return nil, nil, fmt.Errorf("audit: render: %w", err)
+	if err := page.Execute(html, v); err != nil {
+		return &renderError{fileHTML, err}
 	}
-	return b.Bytes(), append(content, '\n'), nil
+	return nil
 }
+
+// renderError says which of the two files could not be written, or differs.
+type renderError struct {
+	file string
+	err  error
+}
+
+func (e *renderError) Error() string { return "audit: render " + e.file + ": " + e.err.Error() }
+func (e *renderError) Unwrap() error { return e.err }
 
 func humanBytes(n uint64) string {
 	switch {

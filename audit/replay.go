@@ -38,9 +38,9 @@ type tryKey struct {
 	model id.ModelHash
 }
 
-func newReplay(f files) *replay {
+func newReplay(f files, entries int) *replay {
 	return &replay{
-		h:     &history{members: make(map[id.AgentID][]id.PublicKey)},
+		h:     &history{entries: make([]Entry, 0, entries), members: make(map[id.AgentID][]id.PublicKey), sent: make(map[sentKey]*Traffic)},
 		files: f, used: make(map[string]bool),
 		tokens: make(map[id.Digest]bool), ctxs: make(map[id.Ctx]bool), tries: make(map[tryKey]int),
 		models: make(map[id.ModelHash]bool), runs: make(map[id.RunID]*runHistory),
@@ -339,6 +339,7 @@ func (p *replay) openEpoch(e Entry, v EpochOpened) error {
 	if err := ep.check(); err != nil {
 		return refuteFile(name, "%v", err)
 	}
+	rec.Traffic = p.h.count(rec.Traffic)
 	run.epochs = append(run.epochs, ep)
 	return nil
 }
@@ -499,6 +500,7 @@ func (p *replay) roundRecord(e Entry, a *attemptHistory, want Outcome) (*RoundRe
 	case a.certEntry == 0 && !rec.Online.IsZero():
 		return nil, refuteFile(name, "it has the digest of a set that was never certified")
 	}
+	rec.Traffic = p.h.count(rec.Traffic)
 	a.record, a.end = rec, e.Sequence
 	return rec, nil
 }
@@ -604,6 +606,7 @@ func (p *replay) finishRun(e Entry, v RunFinished) error {
 	case v.Outcome == "completed" && v.Rounds != run.payload.Rounds:
 		return fmt.Errorf("completed after %d of %d rounds", v.Rounds, run.payload.Rounds)
 	}
+	rec.Traffic = p.h.count(rec.Traffic)
 	run.finish, run.finished, run.closing = e.Sequence, &v, rec
 	return nil
 }

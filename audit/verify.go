@@ -182,7 +182,7 @@ func (v *verification) events(f files, n int) (Head, error) {
 			return Head{}, err
 		}
 	}
-	v.replay = newReplay(f)
+	v.replay = newReplay(f, len(v.entries))
 	v.replay.used[fileEntries], v.replay.used[fileHashes] = true, true
 	for _, e := range v.entries[:n] {
 		if err := v.replay.step(e); err != nil {
@@ -429,15 +429,18 @@ func (v *verification) report(f files, e Entry, made ReportMade, asOf Head) (str
 	if made.Renderer != Renderer {
 		return digestOnly, nil
 	}
-	html, json, err := render(v.replay.hAsOf(), asOf, v.logKey, made.Checks)
-	if err != nil {
+	content, html := &comparer{want: f[fileJSON]}, &comparer{want: f[fileHTML]}
+	err := render(v.replay.hAsOf(), asOf, v.logKey, made.Checks, content, html)
+	var failed *renderError
+	switch {
+	case errors.As(err, &failed):
+		return "", refuteFile(failed.file, "it does not say what the entries say")
+	case err != nil:
 		return "", refuteFile(fileHTML, "%v", err)
-	}
-	if !bytes.Equal(json, f[fileJSON]) {
-		return "", refuteFile(fileJSON, "it does not say what the entries say")
-	}
-	if !bytes.Equal(html, f[fileHTML]) {
-		return "", refuteFile(fileHTML, "it does not say what the entries say")
+	case content.at != len(content.want):
+		return "", refuteFile(fileJSON, "it says more than the entries say")
+	case html.at != len(html.want):
+		return "", refuteFile(fileHTML, "it says more than the entries say")
 	}
 	return "recomputed", nil
 }

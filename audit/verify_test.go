@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,7 +152,7 @@ func TestForgedReport(t *testing.T) {
 			d.html = bytes.Replace(d.html, []byte("Server restarts</dt><dd>0"), []byte("Server restarts</dt><dd>7"), 1)
 		},
 		fileJSON: func() {
-			d.json = bytes.Replace(d.json, []byte(`"server_restarts": 0`), []byte(`"server_restarts": 7`), 1)
+			d.json = bytes.Replace(d.json, []byte(`"server_restarts":0`), []byte(`"server_restarts":7`), 1)
 		},
 	} {
 		html, json := d.html, d.json
@@ -274,6 +275,47 @@ func TestGrammar(t *testing.T) {
 				s.abort(Train, gaveUp, StageVote, "no-quorum")
 			}
 		}, "at most 3"},
+		"ctx again": {func(s *sample) {
+			open(s)
+			s.abort(Train, gaveUp, StageVote, "no-quorum")
+			run := s.run
+			s.add(RunFinished{s.model, 0, "stopped"}, s.record(&FinishRecord{Run: run}))
+			s.startRun("heart-logreg", "", "mlp", 22, 1, "x")
+			s.openEpoch()
+			s.r, s.round = 1, 1
+			s.add(RoundOpened{s.epoch, Train, s.plan, s.model, id.Ctx(digestOf("ctx %s %d", run, 1)), id.ConfigHash{}, s.charter.Hash(), s.root, 1, 0, 18}, id.Digest{})
+		}, "ctx was used"},
+		"unmask abort before a certificate": {func(s *sample) { open(s); s.abort(Train, gaveUp, StageUnmask, "x") }, "never certified"},
+		"an outsider in the epoch": {func(s *sample) {
+			s.agents[0] = id.NewPrivateKey(seed(70))
+			p := s.agents[0].Public()
+			s.sites[p.AgentID()] = [2]string{"x", "y"}
+			slices.SortFunc(s.agents, func(a, b *id.PrivateKey) int {
+				pa, pb := a.Public(), b.Public()
+				return pa.AgentID().Compare(pb.AgentID())
+			})
+			s.openEpoch()
+		}, "is not in roster"},
+		"a cohort below the charter's": {func(s *sample) { s.agents = s.agents[:3]; s.openEpoch() }, "the charter asks for 4"},
+		"another certificate": {func(s *sample) {
+			open(s)
+			s.add(SetCertified{4, id.SumDigest([]byte{15})}, id.Digest(seed(3)))
+			rec := s.roundRecord(Train, Committed, all)
+			rec.Set, rec.Online, rec.Certificate, rec.Sum = []byte{15}, id.SumDigest([]byte{15}), []byte("c"), id.Digest(seed(1))
+			s.add(RoundCommitted{Train, 4, rec.Sum, s.model, id.ModelHash(seed(2))}, s.record(rec))
+		}, "its certificate is not"},
+		"another set": {func(s *sample) {
+			open(s)
+			s.add(SetCertified{4, id.SumDigest([]byte{15})}, s.digest([]byte("c")))
+			rec := s.roundRecord(Train, Committed, []BranchState{full, full, full, Opened})
+			rec.Set, rec.Online, rec.Certificate, rec.Sum = []byte{7}, id.SumDigest([]byte{15}), []byte("c"), id.Digest(seed(1))
+			s.add(RoundCommitted{Train, 4, rec.Sum, s.model, id.ModelHash(seed(2))}, s.record(rec))
+		}, "its set is not"},
+		"a model from nowhere": {func(s *sample) {
+			open(s)
+			s.model = id.ModelHash(seed(1))
+			s.commit(Train, all, m)
+		}, "was opened"},
 		"fractional count": {func(s *sample) { open(s); s.commit(Train, all, []Value{{MetricExamples, 1.5}}) }, "not a count"},
 		"roster skipped": {func(s *sample) {
 			next := *s.roster

@@ -375,6 +375,19 @@ var stateNames = []struct {
 	{Released, "released"}, {Dropped, "connection lost"}, {Closed, "signed the abort"},
 }
 
+// stateWords spells out every combination of states once.
+var stateWords = func() (words [allStates + 1][]string) {
+	for s := range words {
+		words[s] = []string{}
+		for _, n := range stateNames {
+			if BranchState(s)&n.bit != 0 {
+				words[s] = append(words[s], n.name)
+			}
+		}
+	}
+	return words
+}()
+
 func (h *history) attemptView(a *attemptHistory) attemptView {
 	v := attemptView{
 		R: a.r, Round: a.round, Task: a.opened.Task.String(), Epoch: a.opened.Epoch, Outcome: "open",
@@ -391,12 +404,7 @@ func (h *history) attemptView(a *attemptHistory) attemptView {
 	v.Outcome, v.Seconds, v.Entries[1], v.Metrics = rec.Outcome.String(), rec.Seconds, a.end, values(rec.Metrics)
 	for i, s := range rec.Strip {
 		site := a.epoch.record.Members[i].Site
-		sv := stateView{Site: site, States: []string{}}
-		for _, n := range stateNames {
-			if s&n.bit != 0 {
-				sv.States = append(sv.States, n.name)
-			}
-		}
+		sv := stateView{Site: site, States: stateWords[s]}
 		for j := range v.counts {
 			if s&stateNames[j].bit != 0 {
 				v.counts[j]++
@@ -433,50 +441,35 @@ func perExample(m []Value, name string, examples float64) *float64 {
 	return &q
 }
 
-// traffic adds up what every record says left each branch.
+// traffic sorts what every record says left each branch.
 func (w *view) traffic(h *history) {
 	branches := make(map[id.AgentID]*branchView)
 	kindsOf := make(map[string]*kindView)
-	add := func(list []Traffic) {
-		for _, t := range list {
-			b := branches[t.Agent]
-			if b == nil {
-				b = &branchView{Agent: t.Agent.String()}
-				b.Org, b.Site = h.site(t.Agent)
-				if b.Site == "" {
-					b.Site = "not a member"
-				}
-				for _, c := range Classes() {
-					b.Classes = append(b.Classes, countView{Class: c.String()})
-				}
-				branches[t.Agent] = b
-				w.Branches = append(w.Branches, b)
+	for _, t := range h.sent {
+		b := branches[t.Agent]
+		if b == nil {
+			b = &branchView{Agent: t.Agent.String()}
+			b.Org, b.Site = h.site(t.Agent)
+			if b.Site == "" {
+				b.Site = "not a member"
 			}
-			c := &b.Classes[t.Class-ClassRows]
-			c.Messages, c.Bytes = c.Messages+t.Messages, c.Bytes+t.Bytes
-			b.Messages, b.Bytes = b.Messages+t.Messages, b.Bytes+t.Bytes
-			key := t.Class.String() + "/" + t.Kind
-			k := kindsOf[key]
-			if k == nil {
-				k = &kindView{Kind: t.Kind, Class: t.Class.String(), class: t.Class}
-				kindsOf[key] = k
-				w.Kinds = append(w.Kinds, k)
+			for _, c := range Classes() {
+				b.Classes = append(b.Classes, countView{Class: c.String()})
 			}
-			k.Messages, k.Bytes = k.Messages+t.Messages, k.Bytes+t.Bytes
+			branches[t.Agent] = b
+			w.Branches = append(w.Branches, b)
 		}
-	}
-	for _, run := range h.runs {
-		for _, ep := range run.epochs {
-			add(ep.record.Traffic)
+		c := &b.Classes[t.Class-ClassRows]
+		c.Messages, c.Bytes = c.Messages+t.Messages, c.Bytes+t.Bytes
+		b.Messages, b.Bytes = b.Messages+t.Messages, b.Bytes+t.Bytes
+		key := t.Class.String() + "/" + t.Kind
+		k := kindsOf[key]
+		if k == nil {
+			k = &kindView{Kind: t.Kind, Class: t.Class.String(), class: t.Class}
+			kindsOf[key] = k
+			w.Kinds = append(w.Kinds, k)
 		}
-		for _, a := range run.attempts {
-			if a.record != nil {
-				add(a.record.Traffic)
-			}
-		}
-		if run.closing != nil {
-			add(run.closing.Traffic)
-		}
+		k.Messages, k.Bytes = k.Messages+t.Messages, k.Bytes+t.Bytes
 	}
 	slices.SortFunc(w.Branches, func(a, b *branchView) int {
 		if c := strings.Compare(a.Site, b.Site); c != 0 {

@@ -182,6 +182,9 @@ func ParseWitness(b []byte) (*Witness, error) {
 func (v *Violation) code(c *codec) {
 	c.magic(violationMagic)
 	c.u8((*uint8)(&v.Kind))
+	if c.err == nil && (v.Kind < Fork || v.Kind > Inconsistent) {
+		c.fail("unknown kind %d", v.Kind)
+	}
 	c.bytes(&v.Old, maxCheckpoint)
 	c.bytes(&v.New, maxCheckpoint)
 	raw := v.Proof.AppendBinary(nil)
