@@ -15,6 +15,7 @@ const (
 	KindStageUp      Kind = 0x06
 	KindReport       Kind = 0x07
 	KindVector       Kind = 0x08
+	KindAgentState   Kind = 0x09
 
 	KindJoinStatus   Kind = 0x41
 	KindWelcome      Kind = 0x42
@@ -79,6 +80,7 @@ var kinds = [256]kindInfo{
 	KindPlanReply:    {"PlanReply", Up, ClassControl, late, 4 << 10, func() Msg { return new(PlanReply) }},
 	KindModelRequest: {"ModelRequest", Up, ClassControl, late, 1 << 10, func() Msg { return new(ModelRequest) }},
 	KindCosign:       {"Cosign", Up, ClassControl, late, maxSmall, func() Msg { return new(Cosign) }},
+	KindAgentState:   {"AgentState", Up, ClassControl, late, 1 << 10, func() Msg { return new(AgentState) }},
 	KindStageUp:      {"StageUp", Up, ClassKeysAndShares, late, maxStage, func() Msg { return new(StageUp) }},
 	KindReport:       {"Report", Up, ClassKeysAndShares, late, maxStage, func() Msg { return new(Report) }},
 	KindVector:       {"Vector", Up, ClassMaskedUpdates, late, maxBulk, func() Msg { return new(Vector) }},

@@ -262,3 +262,16 @@ type Cosign struct {
 // Kind returns [KindCosign].
 func (*Cosign) Kind() Kind     { return KindCosign }
 func (m *Cosign) check() error { return checkMax("checkpoint", m.Checkpoint, maxCheckpoint) }
+
+// AgentState says whether the agent takes part in the epoch that it knows, or is
+// out until the others have vouched for it (SECAGG, Hardening 6).
+type AgentState struct {
+	Run   id.RunID `cbor:"run"`
+	Epoch uint64   `cbor:"epoch"` // the latest it knows; 0: none
+	Out   bool     `cbor:"out"`
+}
+
+// Kind returns [KindAgentState].
+func (*AgentState) Kind() Kind { return KindAgentState }
+
+func (m *AgentState) check() error { return nil }
