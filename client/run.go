@@ -1,0 +1,291 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"tacit/dataset"
+	"tacit/id"
+	"tacit/plan"
+	"tacit/secureagg"
+	"tacit/strategy"
+	"tacit/vault"
+	"tacit/wire"
+)
+
+// Journal keys of one run. Those of secureagg stand behind keyProtocol.
+const (
+	keyRuns     = "run/"
+	keyPlan     = "/plan"     // canonical bytes of the plan accepted
+	keyModel    = "/model"    // newest global model held
+	keyViolated = "/violated" // why this agent takes no further part
+	keyProtocol = "/sa/"
+	keyEpochs   = "epoch/" // + run: highest epoch entered; they outlive the run
+	keyFinal    = "final/" // + run: its last model
+)
+
+func runKey(run id.RunID, key string) string { return keyRuns + run.String() + key }
+
+// run is one training run as this agent sees it: what was accepted, the protocol's
+// member, the newest model and the attempt in progress.
+type run struct {
+	id        id.RunID
+	plan      *plan.Plan
+	hash      id.PlanHash
+	canonical []byte
+	data      *dataset.Data
+	trainer   Trainer
+	first     id.ModelHash   // as the log has it
+	start     strategy.State // before the first round
+
+	member  *secureagg.Member
+	roster  id.RosterHash // that member was made for
+	rosterB []byte
+	epoch   uint64    // highest entered, as journaled
+	members int       // of the live epoch, 0 before
+	reread  id.Digest // the epoch proposal that a newer roster was fetched for
+
+	model   held
+	attempt *attempt
+
+	active  bool      // this session: the plan is accepted
+	told    *standing // this session: what AgentState last said
+	stalled bool      // the journal failed; the member is to be restored
+	paused  bool      // refused for the hours of the policy
+	kept    bool      // the plan is in the journal
+}
+
+type standing struct {
+	epoch uint64
+	out   bool
+}
+
+// held is a global model and what replaying the next round from it needs.
+type held struct {
+	hash  id.ModelHash
+	rec   *strategy.Record
+	state strategy.State
+	known bool   // state is rec's
+	next  uint64 // the round that begins with this model
+	exact bool   // next is known, not only that the model was asked for
+}
+
+// bytes is next 8 ‖ flags 1 ‖ length 4 ‖ state ‖ record.
+func (h *held) bytes() []byte {
+	b := binary.BigEndian.AppendUint64(nil, h.next)
+	var flags byte
+	if h.known {
+		flags |= 1
+	}
+	if h.exact {
+		flags |= 2
+	}
+	b = append(b, flags)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(h.state)))
+	b = append(b, h.state...)
+	return h.rec.AppendBinary(b)
+}
+
+func parseHeld(b []byte) (h held, err error) {
+	s := cryptobyte.String(b)
+	var flags uint8
+	var n uint32
+	var state []byte
+	if !s.ReadUint64(&h.next) || !s.ReadUint8(&flags) || flags > 3 || !s.ReadUint32(&n) || !s.ReadBytes(&state, int(n)) {
+		return held{}, errors.New("journal: the model cannot be read")
+	}
+	if h.rec, err = strategy.ParseRecord(s); err != nil {
+		return held{}, fmt.Errorf("journal: %w", err)
+	}
+	h.known, h.exact, h.state = flags&1 != 0, flags&2 != 0, state
+	h.hash = h.rec.Hash()
+	return h, nil
+}
+
+// attempt is one try of one round.
+type attempt struct {
+	r, round uint64
+	task     plan.Task
+	model    id.ModelHash
+	ctx      id.Ctx
+	waiting  *wire.RoundOpen    // for the model
+	heldBack []*wire.StageDown  // arrived while waiting
+	live     bool               // its RoundOpen came in this session
+	cancel   context.CancelFunc // of the training; nil before it
+	stopped  bool               // the training must not be reported
+	result   *trained           // of a training that ended while there was no session
+	report   id.Digest          // of the report and vector sent, for the receipt
+	vector   id.Digest
+	evidence Evidence
+}
+
+// stopTraining stops the attempt's training, if there is one; nothing of it will be
+// reported.
+func (r *run) stopTraining() {
+	if at := r.attempt; at != nil {
+		at.stopped, at.result = true, nil
+		if at.cancel != nil {
+			at.cancel()
+		}
+	}
+}
+
+// giveUp stops the attempt's training and forgets the attempt.
+func (r *run) giveUp() {
+	r.stopTraining()
+	r.attempt = nil
+}
+
+// active returns the run if its plan was accepted in this session and its member is
+// there.
+func (a *Agent) active(run id.RunID) *run {
+	r := a.runs[run]
+	if r == nil || !r.active || r.member == nil {
+		return nil
+	}
+	return r
+}
+
+// minEpoch is the lowest epoch that a run may enter: above every epoch that this
+// agent entered in another run.
+func (a *Agent) minEpoch(run id.RunID) (uint64, error) {
+	least := uint64(1)
+	for _, key := range a.st.Keys(keyEpochs) {
+		if strings.TrimPrefix(key, keyEpochs) == run.String() {
+			continue
+		}
+		b, _, err := a.st.Get(key)
+		if err != nil {
+			return 0, err
+		}
+		if len(b) != 8 {
+			return 0, errors.New("journal: an epoch number cannot be read")
+		}
+		least = max(least, binary.BigEndian.Uint64(b)+1)
+	}
+	return least, nil
+}
+
+// restore makes the run's member from the journal.
+func (a *Agent) restore(r *run) error {
+	least, err := a.minEpoch(r.id)
+	if err != nil {
+		return err
+	}
+	var readErr error
+	get := func(key string) ([]byte, bool) {
+		b, ok, err := a.st.Get(runKey(r.id, keyProtocol+key))
+		if err != nil && readErr == nil {
+			readErr = err
+		}
+		return b, ok && err == nil
+	}
+	m, err := secureagg.RestoreMember(secureagg.MemberConfig{
+		Key: a.st.key, Server: a.trust.charter.Server, Charter: a.trust.charter, Roster: a.trust.roster,
+		Run: r.id, MinEpoch: least, Rand: rand.Reader,
+	}, get)
+	if readErr != nil {
+		return readErr
+	}
+	if err != nil {
+		return err
+	}
+	r.member, r.epoch = m, m.Epoch()
+	r.roster, r.rosterB = a.trust.roster.Hash(), a.trust.rosterBytes
+	return nil
+}
+
+// enter takes the run's protocol up: a member that was restored asks to be readmitted
+// and the server learns where this agent stands.
+func (a *Agent) enter(r *run) error {
+	if r.member == nil {
+		if err := a.restore(r); err != nil {
+			return err
+		}
+	}
+	out, err := r.member.Reenter()
+	if err != nil {
+		return err
+	}
+	if err := a.act(r, out); err != nil {
+		return err
+	}
+	return a.tell(r)
+}
+
+// tell sends where this agent stands, if the server has not heard that yet.
+func (a *Agent) tell(r *run) error {
+	if r.member == nil {
+		return nil
+	}
+	now := standing{epoch: r.member.Epoch(), out: r.member.Out()}
+	if r.told != nil && r.told.out == now.out {
+		return nil
+	}
+	r.told = &now
+	return a.ch.Send(&wire.AgentState{Run: r.id, Epoch: now.epoch, Out: now.out})
+}
+
+// records gives the protocol's records their place in the journal, and adds the
+// epoch's number when it is new.
+func (r *run) records(in []secureagg.Record) []vault.Record {
+	out := make([]vault.Record, 0, len(in)+1)
+	for _, rec := range in {
+		out = append(out, vault.Record{Key: runKey(r.id, keyProtocol+rec.Key), Value: rec.Value})
+	}
+	if e := r.member.Epoch(); e > r.epoch {
+		out = append(out, vault.Record{Key: keyEpochs + r.id.String(), Value: binary.BigEndian.AppendUint64(nil, e)})
+		r.epoch = e
+	}
+	return out
+}
+
+// act does what the protocol asks for, in its order: journal, send, event.
+func (a *Agent) act(r *run, out secureagg.Output) error {
+	if err := a.persist(r.records(out.Journal)...); err != nil {
+		a.stall(r, err)
+		return nil
+	}
+	if m, ok := out.Event.(*secureagg.Masked); ok && !m.Again {
+		pointPersisted.Hit()
+	}
+	var sendErr error
+	for _, msg := range out.Send {
+		if sendErr = a.sendStage(r, msg); sendErr != nil {
+			break
+		}
+	}
+	// The event counts even when the connection broke: what it tells is in the journal.
+	if err := a.onEvent(r, out.Event, sendErr == nil); err != nil {
+		return err
+	}
+	if sendErr != nil {
+		return sendErr
+	}
+	return a.tell(r)
+}
+
+// sendStage sends one message of the protocol; a Report travels with its vector,
+// see [Agent.sendReport].
+func (a *Agent) sendStage(r *run, msg []byte) error {
+	kind, _ := secureagg.Kind(msg)
+	if kind == secureagg.KindReport {
+		return nil
+	}
+	if err := a.ch.Send(&wire.StageUp{Run: r.id, Stage: msg}); err != nil {
+		return err
+	}
+	switch kind {
+	case secureagg.KindVote:
+		pointVoted.Hit()
+	case secureagg.KindShares:
+		pointReleased.Hit()
+	}
+	return nil
+}
