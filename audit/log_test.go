@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"tacit/id"
@@ -101,6 +102,23 @@ func TestCheckpoint(t *testing.T) {
 			if _, err := OpenCheckpoint(bad, s.logKey); err == nil {
 				t.Errorf("accepted with bit %d of byte %d flipped", bit, i)
 			}
+		}
+	}
+	text, lines, _ := splitNote(msg)
+	twice := string(msg) + string(lines)
+	stranger, _ := fixedLogKey(t, "stranger", 97)
+	foreign, err := note.Sign(&note.Note{Text: string(text)}, stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, foreignLine, _ := splitNote(foreign)
+	for name, bad := range map[string]string{
+		"its own line twice":          twice,
+		"a line twice":                string(msg) + string(foreignLine) + string(foreignLine),
+		"a stranger's line before it": string(text) + "\n" + string(foreignLine) + string(lines),
+	} {
+		if _, err := OpenCheckpoint([]byte(bad), s.logKey); err == nil {
+			t.Errorf("%s: accepted", name)
 		}
 	}
 	_, other := fixedLogKey(t, s.signer.Name(), 99)

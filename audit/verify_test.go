@@ -382,6 +382,102 @@ func TestRecordSwapped(t *testing.T) {
 	}
 }
 
+// TestRecordReplaced gives an entry a record that is whole, well formed and another.
+func TestRecordReplaced(t *testing.T) {
+	s := smallSample(t)
+	for d, raw := range s.records {
+		rec, err := ParseRoundRecord(raw)
+		if err != nil {
+			continue
+		}
+		rec.Seconds++
+		other, _ := rec.AppendBinary(nil)
+		src := s.source()
+		src.Record = func(want id.Digest) ([]byte, error) {
+			if want == d {
+				return other, nil
+			}
+			return s.records[want], nil
+		}
+		var r *Refuted
+		if _, err := Build(src, Options{}); !errors.As(err, &r) || r.Entry < 0 || r.File == "" || !strings.Contains(r.Reason, "digest") {
+			t.Errorf("a record replaced: %v", err)
+		}
+	}
+}
+
+// TestReportEntry ends the log with an entry that is not the report's.
+func TestReportEntry(t *testing.T) {
+	s := smallSample(t)
+	d, err := Build(s.source(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, content := d.html, d.json
+	for name, forge := range map[string]func(e *Entry){
+		"another page's digest": func(e *Entry) { e.Digest[0] ^= 1 },
+		"another JSON's digest": func(e *Entry) { p := e.Payload.(ReportMade); p.JSON[0] ^= 1; e.Payload = p },
+		"a longer page": func(e *Entry) {
+			d.html = append(bytes.Clone(page), "<p>And more.</p>"...)
+			e.Digest = id.SumDigest(d.html)
+		},
+		"longer JSON": func(e *Entry) {
+			d.json = append(bytes.Clone(content), '\n')
+			e.Payload = ReportMade{Renderer, 0, id.SumDigest(d.json)}
+		},
+		"checks that were not made": func(e *Entry) { p := e.Payload.(ReportMade); p.Checks = CheckedCertificates; e.Payload = p },
+		"another kind":              func(e *Entry) { *e = Entry{Sequence: e.Sequence, Payload: ServerStarted{99}} },
+	} {
+		d.html, d.json = page, content
+		e := d.Entry(s.now)
+		forge(&e)
+		raw, err := e.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := Extend(s.stored, d.Size(), [][]byte{raw})
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, _ := SignCheckpoint(s.signer, x.Size, x.Root)
+		if _, err := d.Assemble(raw, msg); !errors.As(err, new(*Refuted)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// An older renderer's report is judged by its digest alone, and said to be.
+	d.html, d.json = []byte("<p>An older form."), content
+	e := d.Entry(s.now)
+	e.Payload = ReportMade{Renderer + 1, 0, id.SumDigest(content)}
+	raw, _ := e.AppendBinary(nil)
+	x, _ := Extend(s.stored, d.Size(), [][]byte{raw})
+	msg, _ := SignCheckpoint(s.signer, x.Size, x.Root)
+	archive, err := d.Assemble(raw, msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Verify(archive, Options{LogKey: s.logKey}); err != nil || r.Report != "digest only" {
+		t.Errorf("report %q, %v", r.Report, err)
+	}
+}
+
+// TestNamesTheFile damages the archive where its own checksums tell.
+func TestNamesTheFile(t *testing.T) {
+	s := smallSample(t)
+	archive := s.archive(Options{})
+	f, err := parseArchive(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range f.names() {
+		at := bytes.Index(archive, f[name])
+		bad := bytes.Clone(archive)
+		bad[at+len(f[name])/2] ^= 4
+		if r := mustRefute(t, bad, Options{}); r.File != name || !strings.Contains(r.Reason, "checksum") {
+			t.Errorf("damage in %s: %v", name, r)
+		}
+	}
+}
+
 // TestArchiveVector holds the archive's bytes against the one in testdata/audit.
 func TestArchiveVector(t *testing.T) {
 	s := smallSample(t)
