@@ -1,0 +1,9 @@
+package store
+
+import "fmt"
+
+// LimitPages bounds the database's size: the test's full disk.
+func LimitPages(s *SQLite, n int) error {
+	_, err := s.writer.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", n))
+	return err
+}
