@@ -236,6 +236,8 @@ func TestParseNotAPlan(t *testing.T) {
 	} {
 		if p, err := Parse([]byte(src), "plan.yaml"); err == nil || p != nil {
 			t.Errorf("%s: got %v, %v", name, p, err)
+		} else if deep := name == "brackets" || name == "dashes" || name == "indents"; deep != strings.Contains(err.Error(), "nested too deeply for a plan") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

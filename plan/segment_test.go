@@ -78,6 +78,10 @@ func TestScale(t *testing.T) {
 			t.Fatalf("scale %v would do as well as %v", 2*s, s)
 		}
 	})
+	// 3·10922.5 is below 2^15, but each coordinate rounds up to 10923.
+	if got := scaleFor(3, 10922.5, 16); got != 0.5 {
+		t.Errorf("3 coordinates of 10922.5 in 16 bits at scale %v, want 0.5", got)
+	}
 	if got := scaleFor(128, 1, 32); got != 1<<23 {
 		t.Errorf("128 coordinates of 1 at scale %v, want 2^23: at 2^24 their sum is 2^31", got)
 	}
