@@ -15,7 +15,7 @@
 //	  | ------- Auth ----------------------------> |  signature over the channel's binding
 //	  | <------------------------ Welcome -------- |  charter, roster, log proof; now all kinds
 //	  | <--- PlanOffer, StageDown, RoundOpen, Model, ReportAck, Committed, RoundAborted, RunDone
-//	  | ---- PlanReply, StageUp, ModelRequest, Report, Vector, Cosign --->
+//	  | ---- PlanReply, AgentState, ModelRequest, StageUp, Report, Vector, Cosign --->
 //
 // # Handshake
 //

@@ -48,7 +48,11 @@ type sessionKeys struct {
 // is the fingerprint of the server's channel key. It closes fc on error.
 func Dial(ctx context.Context, fc FrameConn, pin id.Digest) (*Channel, error) {
 	return handshake(ctx, fc, func() (*Channel, error) {
-		keys, err := clientHandshake(fc, pin, versions)
+		ephemeral, err := hpke.MLKEM768X25519().GenerateKey()
+		if err != nil {
+			return nil, fmt.Errorf("wire: draw an ephemeral key: %w", err)
+		}
+		keys, err := clientHandshake(fc, pin, versions, ephemeral)
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +87,7 @@ func handshake(ctx context.Context, fc FrameConn, f func() (*Channel, error)) (*
 	return c, nil
 }
 
-func clientHandshake(fc FrameConn, pin id.Digest, ours VersionRange) (*sessionKeys, error) {
+func clientHandshake(fc FrameConn, pin id.Digest, ours VersionRange, ephemeral hpke.PrivateKey) (*sessionKeys, error) {
 	greeting, err := readHandshake(fc, "the server's greeting")
 	if err != nil {
 		return nil, err
@@ -106,10 +110,6 @@ func clientHandshake(fc FrameConn, pin id.Digest, ours VersionRange) (*sessionKe
 	static, err := hpke.MLKEM768X25519().NewPublicKey(rest)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the pinned key is no X-Wing key", ErrHandshake)
-	}
-	ephemeral, err := hpke.MLKEM768X25519().GenerateKey()
-	if err != nil {
-		return nil, fmt.Errorf("wire: draw an ephemeral key: %w", err)
 	}
 	epub := ephemeral.PublicKey().Bytes()
 	enc, sender, err := hpke.NewSender(static, hpke.HKDFSHA256(), hpke.ExportOnly(), helloInfo(greeting, ours, epub))

@@ -72,8 +72,9 @@ type Conn struct {
 	ws     *websocket.Conn
 	limits Limits
 
-	closed atomic.Bool
-	ping   *time.Timer // re-armed by its own function until closed
+	closed  atomic.Bool
+	ping    *time.Timer // re-armed by its own function until closed
+	ponging atomic.Bool // a goroutine is sending a pong
 
 	writeMu       sync.Mutex // gorilla allows one writer
 	writeDeadline atomic.Int64
@@ -100,13 +101,16 @@ func newConn(ws *websocket.Conn, l Limits) *Conn {
 	ws.SetReadLimit(maxFrame)
 	ws.SetPingHandler(func(data string) error {
 		c.extend()
-		// The reader must not wait for a writer that is stuck in a frame; the peer
-		// hears of us by that frame, or by our own pings.
-		err := ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
-		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || errors.Is(err, websocket.ErrCloseSent) {
-			return nil
+		// The reader never writes: two sides whose readers waited for their writers
+		// while both sockets are full would wait for each other. RFC 6455, 5.5.3,
+		// lets pings that come meanwhile go unanswered.
+		if !c.ponging.Swap(true) {
+			go func() {
+				c.control(websocket.PongMessage, data)
+				c.ponging.Store(false)
+			}()
 		}
-		return err
+		return nil
 	})
 	ws.SetPongHandler(func(string) error { c.extend(); return nil })
 	c.ping = time.AfterFunc(time.Hour, c.heartbeat) // c.ping is set before it can fire
@@ -119,13 +123,18 @@ func (c *Conn) heartbeat() {
 	if c.closed.Load() {
 		return
 	}
-	// Behind a frame that is being written this waits; that frame is heartbeat
-	// enough, and its own deadline decides.
-	c.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.limits.PingInterval))
+	c.control(websocket.PingMessage, "")
 	c.ping.Reset(c.limits.PingInterval)
 	if c.closed.Load() {
 		c.ping.Stop()
 	}
+}
+
+// control sends a ping or pong. Behind a frame that is being written it waits; that
+// frame is heartbeat enough, and its deadline decides. gorilla ends a connection
+// whose control frame is late, so these get longer than any frame.
+func (c *Conn) control(typ int, data string) {
+	c.ws.WriteControl(typ, []byte(data), time.Now().Add(2*c.limits.FrameTimeout))
 }
 
 // extend notes a sign of life.
