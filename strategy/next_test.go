@@ -54,7 +54,8 @@ func statistics(p *plan.Plan) []uint32 {
 	// u of a: 0, 0.5, 1, 0.5; of b: 0.25 four times.
 	add(p, plan.Statistics, sum, plan.SegStatN, 4, 4)
 	add(p, plan.Statistics, sum, plan.SegStatSum, 2, 1)
-	add(p, plan.Statistics, sum, plan.SegStatSumSq, 1.5, 0.25)
+	// The squares of b are one ring word too many: rounding, not variation.
+	add(p, plan.Statistics, sum, plan.SegStatSumSq, 1.5, 0.25+1.0/(1<<21))
 	return sum
 }
 

@@ -58,6 +58,7 @@ func TestRecordRefuses(t *testing.T) {
 		"truncated":                 good[:len(good)-1],
 		"longer":                    append(bytes.Clone(good), 0),
 		"more parameters than data": at(len(magic), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
+		"more than int64 counts":    at(len(magic), 0x40, 0, 0, 0, 0, 0, 0, 4), // 4·d is 16 again, modulo 2^64
 		"NaN parameter":             at(params, 0, 0, 0xc0, 0x7f),
 		"infinite parameter":        at(params, 0, 0, 0x80, 0xff),
 		"flag 2":                    at(std, 2),
