@@ -89,16 +89,17 @@ func TestRecordRules(t *testing.T) {
 	run := func(f func(*RunRecord)) appender { r := *sampleRecords()["run"].(*RunRecord); f(&r); return &r }
 	agent := id.AgentID(short(1))
 	for name, r := range map[string]appender{
-		"a set with nobody's report": round(func(r *RoundRecord) { r.Strip = []BranchState{InSet, Opened, full} }),
-		"a set beyond the members":   round(func(r *RoundRecord) { r.Set = []byte{0b1101} }),
-		"a set of two bytes":         round(func(r *RoundRecord) { r.Set = []byte{0b101, 0} }),
-		"set and strip":              round(func(r *RoundRecord) { r.Set = []byte{0b111} }),
-		"unknown state":              round(func(r *RoundRecord) { r.Strip = []BranchState{full, 128, full} }),
-		"unknown outcome":            round(func(r *RoundRecord) { r.Outcome = 0 }),
-		"NaN":                        round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", math.NaN()}} }),
-		"infinite":                   round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", math.Inf(1)}} }),
-		"metrics out of order":       round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", 1}, {"correct", 1}} }),
-		"a metric twice":             round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", 1}, {"loss", 1}} }),
+		"a set with nobody's report":                round(func(r *RoundRecord) { r.Strip = []BranchState{InSet, Opened, full} }),
+		"a set beyond the members":                  round(func(r *RoundRecord) { r.Set = []byte{0b1101} }),
+		"a set of two bytes":                        round(func(r *RoundRecord) { r.Set = []byte{0b101, 0} }),
+		"set and strip":                             round(func(r *RoundRecord) { r.Set = []byte{0b111} }),
+		"reported, in the set, not so in the strip": round(func(r *RoundRecord) { r.Set, r.Strip = []byte{0b111}, []BranchState{full, Opened | Reported, full} }),
+		"unknown state":                             round(func(r *RoundRecord) { r.Strip = []BranchState{full, 128, full} }),
+		"unknown outcome":                           round(func(r *RoundRecord) { r.Outcome = 0 }),
+		"NaN":                                       round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", math.NaN()}} }),
+		"infinite":                                  round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", math.Inf(1)}} }),
+		"metrics out of order":                      round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", 1}, {"correct", 1}} }),
+		"a metric twice":                            round(func(r *RoundRecord) { r.Metrics = []Value{{"loss", 1}, {"loss", 1}} }),
 		"traffic out of order": round(func(r *RoundRecord) {
 			r.Traffic = []Traffic{{agent, "b", ClassControl, 1, 1}, {agent, "a", ClassControl, 1, 1}}
 		}),

@@ -460,6 +460,53 @@ func TestReportEntry(t *testing.T) {
 	}
 }
 
+// TestTwoHistories puts checkpoints into the archive that the log signed, and branches
+// vouched for, but of another history.
+func TestTwoHistories(t *testing.T) {
+	s := smallSample(t)
+	f, err := parseArchive(s.archive(Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(len(s.entries))
+	fork := func(size uint64) []byte {
+		msg, err := SignCheckpoint(s.signer, size, [32]byte{1})
+		s.must(err)
+		return msg
+	}
+	vouched := func(msg []byte) []byte {
+		line, err := Cosign(msg, s.agent(1), s.agents[1].Ed25519(), 1)
+		s.must(err)
+		msg, err = AddCosignature(msg, line)
+		s.must(err)
+		return msg
+	}
+	for name, change := range map[string]struct {
+		file string
+		note []byte
+	}{
+		"as of N":                {fileReportAsOf, fork(n)},
+		"as of N+1":              {fileCheckpoint, fork(n + 1)},
+		"cosigned":               {cosignedFile(5, 0), vouched(fork(5))},
+		"cosigned by nobody":     {cosignedFile(n, 0), s.checkpoint()},
+		"cosigned, beyond":       {cosignedFile(n+7, 0), vouched(fork(n + 7))},
+		"cosigned, misnamed":     {cosignedFile(5, 0), vouched(s.checkpoint())},
+		"cosigned in place":      {fileReportAsOf, vouched(s.checkpoint())},
+		"of another size":        {fileReportAsOf, fork(n - 1)},
+		"cosigned by a stranger": {cosignedFile(n, 0), bytes.ReplaceAll(vouched(s.checkpoint()), []byte(s.agent(1).String()), []byte(s.agent(2).String()))},
+	} {
+		g := maps.Clone(f)
+		g[change.file] = change.note
+		bad, err := g.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := mustRefute(t, bad, Options{LogKey: s.logKey}); r.File != change.file && r.File != fileEntries {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+}
+
 // TestNamesTheFile damages the archive where its own checksums tell.
 func TestNamesTheFile(t *testing.T) {
 	s := smallSample(t)
