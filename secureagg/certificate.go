@@ -96,7 +96,11 @@ func (m *Member) handleCertificate(c *certificate, raw []byte) (Output, error) {
 	}
 	v := rd.vote
 	if v == nil {
-		return Output{}, ErrNotOpen // the online set comes first
+		// The online set never came, so there is nothing to release; but how the
+		// attempt ended is known now. Should it still wait for this member's shares,
+		// the server sends the set and then the certificate again.
+		m.settleLast(&out, &c.header, outcomeCertified)
+		return out, nil
 	}
 	if v.online != c.Online || v.digests != c.Digests {
 		return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonConflict, Epoch: c.Epoch, R: c.R, Detail: "another set than this member voted on is certified"}

@@ -221,11 +221,19 @@ func TestEvilCertificates(t *testing.T) {
 			}
 		})
 	}
-	// Without R2 there is no release either.
+	// Without R2 there is no release either, only the knowledge of how it ended.
 	m := cloneMember(w.agents[0].m)
 	m.rd.vote = nil
-	if out, err := m.Handle(cert); err != ErrNotOpen || len(out.Send) > 0 {
+	out, err := m.Handle(cert)
+	if ev, ok := out.Event.(*Certified); err != nil || !ok || ev.Released || len(out.Send) > 0 || m.last.outcome != outcomeCertified {
 		t.Fatalf("released without a vote: %v", err)
+	}
+	sets := w.sets()
+	if out, err = m.Handle(sets[0].Msg); err != nil || !slices.Equal(kindsOf(out), []MessageKind{KindVote}) {
+		t.Fatalf("no late vote: %v", err)
+	}
+	if out, err = m.Handle(cert); err != nil || !slices.Equal(kindsOf(out), []MessageKind{KindShares}) {
+		t.Fatalf("no release after the late vote: %v", err)
 	}
 	// A stale certificate moves nobody in the next attempt.
 	for i := range w.agents {
@@ -304,11 +312,20 @@ func TestEvilRoundStart(t *testing.T) {
 	if _, err := w.agents[1].m.Open(early.Start(), w.inputs(2)); err != ErrStale {
 		t.Fatalf("a replayed attempt: %v", err)
 	}
-	// Beyond the charter's attempts per epoch.
-	far := w.inputs(300)
+	// Beyond the charter's attempts per epoch, whatever the server thinks of them.
+	far := w.inputs(257)
 	if _, err := w.epoch.NewRound(far); err == nil {
-		t.Fatal("attempt 300 of 256")
+		t.Fatal("attempt 257 of 256")
 	}
+	lax := *w.epoch
+	c := *lax.c
+	c.maxRounds, lax.c = 1000, &c
+	beyond, err := lax.NewRound(far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.agents[1].m.Open(beyond.Start(), far)
+	w.wantAbort(err, StageRoundStart, ReasonCharter, -1)
 }
 
 // A model is reported on once, unless a quorum gave the attempt up.
@@ -600,6 +617,36 @@ func TestEvilResponder(t *testing.T) {
 		}
 	}
 	w.check()
+}
+
+// No Shares message has a place for a dealer outside the set: its self seed stays
+// closed whoever asks.
+func TestEvilSharesOfAbsentDealer(t *testing.T) {
+	w := direct(t, 4)
+	in := w.inputs(1)
+	w.begin(in)
+	for i := range 4 {
+		if err := errors.Join(w.open(i, in), w.report(i, in)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pump()
+	s := &shares{header: w.round.h, N: 4, Online: bitmap{0x07}, Dealers: bitmap{0x0f}, Sig: make([]byte, id.SignatureSize)}
+	for j := range 4 {
+		want := secretsOf(j, 4, &s.Online)
+		d := releasedD{Proof: make([]digest, proofSize(4, want))}
+		for range want.count() {
+			d.Shares, d.Salts = append(d.Shares, make([]byte, elementSize)), append(d.Salts, digest{})
+		}
+		s.Released = append(s.Released, d)
+	}
+	if _, ok := parseShares(s.encode()); ok {
+		t.Fatal("shares of a dealer outside the set are a message")
+	}
+	s.Dealers, s.Released = bitmap{0x07}, s.Released[:3]
+	if _, ok := parseShares(s.encode()); !ok {
+		t.Fatal("the same without it is none")
+	}
 }
 
 // Close: exclusive with releasing, and final.

@@ -205,6 +205,47 @@ func TestAllRestartAtOnce(t *testing.T) {
 	w.noErrors()
 }
 
+// TestAwayUntilTheEnd: an agent reports, stops before the online set and comes back
+// when the attempt is over. Its vector counted; the certificate alone settles the
+// attempt for it, and it takes part in the next one.
+func TestAwayUntilTheEnd(t *testing.T) {
+	w := newWorld(t, 4).setup()
+	in := w.inputs(1)
+	w.begin(in)
+	for i := range w.agents {
+		if err := errors.Join(w.open(i, in), w.report(i, in)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pump()
+	w.agents[2].dead = true
+	if err := w.collect(); err != nil {
+		t.Fatal(err)
+	}
+	w.pump()
+	w.check()
+	w.restart(2)
+	w.reenter(2)
+	next := w.inputs(2)
+	outcome := w.round.Outcome()
+	w.begin(next)
+	if err := w.open(2, next); err != ErrOutcome {
+		t.Fatalf("opens without the outcome: %v", err)
+	}
+	out, err := w.agents[2].m.Handle(outcome)
+	if err != nil || len(out.Send) > 0 {
+		t.Fatal(err)
+	}
+	w.emit(2, out)
+	w.restart(2) // the outcome is durable
+	w.reenter(2)
+	w.begin(next)
+	if err := w.open(2, next); err != nil {
+		t.Fatal(err)
+	}
+	w.fullRound(3)
+}
+
 func TestReentryNeedsTheOthers(t *testing.T) {
 	w := newWorld(t, 4).setup()
 	w.fullRound(1)
