@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-
 )
 
 // TestServerRestart rebuilds the server at every stage from what it stored, and
