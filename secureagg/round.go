@@ -96,7 +96,7 @@ func (r *Round) Online() []id.AgentID {
 	return r.e.c.agents(r.set)
 }
 
-// Voted, Released and ClosedBy list who answered, for deadlines and displays.
+// Voted lists the members whose vote is held.
 func (r *Round) Voted() []id.AgentID {
 	var s bitmap
 	for _, i := range r.voted {
