@@ -31,14 +31,15 @@
 //
 // # Formats
 //
-// All integers are big-endian. Each format begins with its name and version; a
-// version that this package does not know is refused.
+// All integers are big-endian; len16(x) is x behind its length in 16 bits. Each
+// format begins with its name and version; a version that this package does not
+// know is refused.
 //
 // Sealed: an age file (https://age-encryption.org/v1) to the project's hybrid
 // recipient (https://c2sp.org/age, mlkem768x25519), whose plaintext is
 //
-//	"tacit-seal/1\n" ‖ len16(purpose) ‖ tag[32] ‖ payload
-//	tag = HMAC-SHA-256(project MAC key, "tacit-seal/1\n" ‖ len16(purpose) ‖ payload)
+//	"tacit-seal/1\n" ‖ tag[32] ‖ payload
+//	tag = HMAC-SHA-256(project MAC key, "tacit-seal/1\n" ‖ len32(purpose) ‖ payload)
 //
 // age proves that the file is whole, not who wrote it; the tag adds that the
 // project's holder wrote it for this purpose.

@@ -253,6 +253,74 @@ func TestJournalDamage(t *testing.T) {
 	}
 }
 
+// TestJournalFrameOrder moves whole frames, each intact in itself.
+func TestJournalFrameOrder(t *testing.T) {
+	v, dir := newVault(t), t.TempDir()
+	path := filepath.Join(dir, journalLog)
+	j := openJournal(t, v, dir)
+	ends := []int64{j.log.Size()}
+	for _, value := range []string{"1", "2", "3"} {
+		j.Put("a", []byte(value))
+		ends = append(ends, j.log.Size())
+	}
+	j.Close()
+	file, _ := os.ReadFile(path)
+	part := func(i int) []byte { return file[ends[i-1]:ends[i]] }
+	head := file[:ends[0]]
+	for what, b := range map[string][]byte{
+		"swapped":           slices.Concat(head, part(2), part(1), part(3)),
+		"middle dropped":    slices.Concat(head, part(1), part(3)),
+		"first dropped":     slices.Concat(head, part(2), part(3)),
+		"repeated":          slices.Concat(head, part(1), part(2), part(3), part(2)),
+		"last one repeated": slices.Concat(head, part(1), part(2), part(3), part(3)),
+	} {
+		os.WriteFile(path, b, 0o600)
+		var damaged *DamagedError
+		if j, err := v.Journal(dir, "agent"); !errors.As(err, &damaged) || damaged.Path != path {
+			t.Errorf("%s: %v", what, err)
+			if j != nil {
+				j.Close()
+			}
+		}
+	}
+}
+
+// TestJournalUnsyncedFrame loses the fsync of a frame and the repair after it:
+// the frame is in the file and may survive, and then its value must be there too.
+func TestJournalUnsyncedFrame(t *testing.T) {
+	v, dir := newVault(t), t.TempDir()
+	j := openJournal(t, v, dir)
+	j.Put("a", []byte("1"))
+	j.Close()
+	armed := false
+	v.disk = &durable.Disk{Fault: func(op durable.Op, path string) error {
+		if armed && filepath.Base(path) == journalLog && (op == durable.OpSync || op == durable.OpTruncate) {
+			return durable.ErrInjected
+		}
+		return nil
+	}}
+	j = openJournal(t, v, dir)
+	armed = true
+	want := bytes.Repeat([]byte("x"), big)
+	for range 2 { // the error repeats until the journal is opened again
+		if err := j.Put("big", want); !errors.Is(err, durable.ErrInjected) {
+			t.Fatalf("put: %v", err)
+		}
+	}
+	j.Close()
+	v.disk = nil
+	j = openJournal(t, v, dir)
+	defer j.Close()
+	if got, ok, err := j.Get("big"); err != nil || (ok && !bytes.Equal(got, want)) {
+		t.Errorf("after opening again: %v, %v", ok, err)
+	} else if !ok {
+		t.Error("the frame did not survive: this test shows nothing")
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, valuePrefix+"*")); len(left) != 1 {
+		t.Errorf("value files %v", left)
+	}
+}
+
 // TestJournalUnderEveryFault makes the i-th disk operation of a session fail,
 // for every i, and opens again: what was acknowledged is there, and what failed
 // is there whole or not at all.

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -242,8 +243,8 @@ func randomSecret() *Secret {
 	return NewSecret(b)
 }
 
-// Seal returns plaintext sealed for a purpose: a name of at most 65535 bytes
-// that must be given again to open it. It costs about 2 KB and 0.2 ms.
+// Seal returns plaintext sealed for a purpose: a name that must be given again to
+// open it. It costs about 2 KB and 0.2 ms.
 func (v *Vault) Seal(purpose string, plaintext []byte) ([]byte, error) {
 	p, err := v.keys()
 	if err != nil {
@@ -292,41 +293,31 @@ func (v *Vault) keys() (*project, error) {
 	return v.project, nil
 }
 
-func sealHead(purpose string) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddBytes([]byte(sealMagic))
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(purpose)) })
-	return b.Bytes()
-}
-
-func (p *project) tag(head, payload []byte) []byte {
+// tag binds payload to its purpose and to the project.
+func (p *project) tag(purpose string, payload []byte) []byte {
 	h := hmac.New(sha256.New, p.mac.Bytes())
-	h.Write(head)
+	h.Write([]byte(sealMagic))
+	var n [4]byte
+	binary.BigEndian.PutUint32(n[:], uint32(len(purpose)))
+	h.Write(n[:])
+	h.Write([]byte(purpose))
 	h.Write(payload)
 	return h.Sum(nil)
 }
 
 func (p *project) sealTo(to age.Recipient, purpose string, payload []byte) ([]byte, error) {
-	head, err := sealHead(purpose)
-	if err != nil {
-		return nil, fmt.Errorf("seal: purpose of %d bytes", len(purpose))
-	}
-	return encryptParts(to, head, p.tag(head, payload), payload)
+	return encryptParts(to, []byte(sealMagic), p.tag(purpose, payload), payload)
 }
 
 func (p *project) openWith(identity age.Identity, purpose string, sealed []byte) ([]byte, error) {
-	head, err := sealHead(purpose)
-	if err != nil {
-		return nil, ErrSealed
-	}
 	plain, err := decrypt(sealed, identity)
 	if err != nil {
 		return nil, err
 	}
-	payload, ok := bytes.CutPrefix(plain, head)
-	if !ok || len(payload) < sha256.Size || !hmac.Equal(payload[:sha256.Size], p.tag(head, payload[sha256.Size:])) {
+	rest, ok := bytes.CutPrefix(plain, []byte(sealMagic))
+	if !ok || len(rest) < sha256.Size || !hmac.Equal(rest[:sha256.Size], p.tag(purpose, rest[sha256.Size:])) {
 		clear(plain)
 		return nil, ErrSealed
 	}
-	return payload[sha256.Size:], nil
+	return rest[sha256.Size:], nil
 }

@@ -203,13 +203,24 @@ func TestEveryFlippedByte(t *testing.T) {
 // age alone would accept it.
 func TestForgery(t *testing.T) {
 	v := newVault(t)
-	head, _ := sealHead("p")
-	forged, err := encryptParts(v.project.identity.Recipient(), head, make([]byte, 32), []byte("evil"))
-	if err != nil {
-		t.Fatal(err)
+	seal := func(magic string, tag []byte) []byte {
+		b, err := encryptParts(v.project.identity.Recipient(), []byte(magic), tag, []byte("content"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
 	}
-	if _, err := v.Open("p", forged); err != ErrSealed {
-		t.Errorf("forged content: %v", err)
+	tag := v.project.tag("p", []byte("content"))
+	if _, err := v.Open("p", seal(sealMagic, tag)); err != nil {
+		t.Fatalf("our own: %v", err)
+	}
+	for what, forged := range map[string][]byte{
+		"no tag": seal(sealMagic, make([]byte, 32)), "short": seal(sealMagic, nil), "newer": seal("tacit-seal/2\n", tag),
+		"another purpose's tag": seal(sealMagic, v.project.tag("q", []byte("content"))),
+	} {
+		if got, err := v.Open("p", forged); err != ErrSealed || got != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 

@@ -80,6 +80,9 @@ func TestStoresAgree(t *testing.T) {
 		dir := t.TempDir()
 		a := openSQLite(t, dir)
 		defer func() { a.Close() }()
+		if err := store.NoSync(a); err != nil {
+			rt.Fatal(err)
+		}
 		b := store.NewMemory(&storetest.Log{})
 		f, err := a.Acquire(ctx, "x")
 		g, err2 := b.Acquire(ctx, "x")
