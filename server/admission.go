@@ -1,0 +1,319 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"tacit/audit"
+	"tacit/id"
+	"tacit/server/store"
+	"tacit/wire"
+)
+
+// tokenLifetimeMax bounds an invitation.
+const tokenLifetimeMax = 30 * 24 * time.Hour
+
+// admit brings a new channel to the point where a member is on its other end: the
+// member's Auth, or a candidate's Join and its approval first.
+func (ss *session) admit(ctx context.Context) error {
+	timer := time.AfterFunc(joinPatience, func() { ss.ch.Close() })
+	defer timer.Stop()
+	for {
+		m, err := ss.receive()
+		if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case *wire.Join:
+			if err := ss.join(ctx, m); err != nil {
+				return err
+			}
+		case *wire.Auth:
+			return ss.auth(m)
+		default:
+			return &wire.Error{Code: wire.CodeProtocol, Message: "neither Join nor Auth came first"}
+		}
+	}
+}
+
+// join checks a candidate's token and keys and answers where it stands; then it
+// waits with the candidate until an administrator has decided.
+func (ss *session) join(ctx context.Context, m *wire.Join) error {
+	key, err := m.Verify(ss.ch.Binding())
+	if err != nil {
+		return &wire.Error{Code: wire.CodeBadSignature, Message: "the joining branch does not prove that it holds its key"}
+	}
+	agent := key.AgentID()
+	if err := ss.s.enrol(m, key); err != nil {
+		return err
+	}
+	for {
+		changed := ss.s.rosterChanged()
+		status := &wire.JoinStatus{State: wire.JoinPending, Agent: agent, Fingerprint: key.Fingerprint()}
+		if ss.s.member(agent) != nil {
+			status.State = wire.JoinApproved
+		}
+		if err := ss.ch.Send(status); err != nil {
+			return err
+		}
+		if status.State == wire.JoinApproved {
+			return nil
+		}
+		// The candidate says nothing while it waits, so its channel is not read
+		// here; a lost one is noticed when the answer is sent.
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(joinPatience):
+			return &wire.Error{Code: wire.CodeNotApproved, Message: "no administrator has decided yet", Hint: "run the same command again later"}
+		case <-changed:
+		}
+	}
+}
+
+// enrol redeems the token and keeps the candidate. The same token and key again
+// change nothing.
+func (s *Server) enrol(m *wire.Join, key id.PublicKey) error {
+	agent := key.AgentID()
+	if s.member(agent) != nil {
+		return nil
+	}
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	ctx := context.Background()
+	tokens, err := s.store.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	hash := id.Token(m.Token).Hash()
+	var token *store.Token
+	b := &store.Batch{}
+	for i := range tokens {
+		t := &tokens[i]
+		if t.Site != m.Site || t.Org != m.Org {
+			continue
+		}
+		if subtle.ConstantTimeCompare(t.Hash[:], hash[:]) == 1 {
+			token = t
+		} else if t.Redeemed.IsZero() {
+			b.WrongTries = append(b.WrongTries, t.ID)
+		}
+	}
+	now := time.Now()
+	switch {
+	case token == nil:
+		if len(b.WrongTries) > 0 {
+			if _, err := s.commit(b); err != nil {
+				return err
+			}
+		}
+		return &wire.Error{Code: wire.CodeTokenUnknown, Message: "the token is unknown for this site", Hint: "ask the operator for a new joining string"}
+	case !token.Redeemed.IsZero() && token.Agent == agent:
+		return nil
+	case !token.Redeemed.IsZero():
+		return &wire.Error{Code: wire.CodeTokenUsed, Message: "the token has been used", Hint: "a joining string works once; ask the operator for a new one"}
+	case token.Tries >= store.MaxTries:
+		return &wire.Error{Code: wire.CodeTokenUnknown, Message: "the token is burnt after too many wrong tries", Hint: "ask the operator for a new joining string"}
+	case now.After(token.Expires):
+		return &wire.Error{Code: wire.CodeTokenExpired, Message: "the token has expired", Hint: "ask the operator for a new joining string"}
+	}
+	member := id.Member{Org: m.Org, Site: m.Site, Key: key, NotBefore: now.Add(-time.Hour).Unix(), NotAfter: now.Add(5 * 365 * 24 * time.Hour).Unix()}
+	if err := member.Validate(); err != nil {
+		return &wire.Error{Code: wire.CodeProtocol, Message: err.Error()}
+	}
+	keyDigest := id.SumDigest(key.AppendBinary(nil))
+	_, err = s.commit(&store.Batch{
+		Redeem: []store.Redemption{{ID: token.ID, Agent: agent, At: now}},
+		Candidates: []store.Candidate{{
+			Agent: agent, Org: m.Org, Site: m.Site, Body: member.AppendBinary(nil), Token: token.ID, At: now,
+		}},
+	}, entry(id.RunID{}, 0, 0, id.Digest{}, audit.TokenRedeemed{Commitment: commitment(token.ID)}),
+		entry(id.RunID{}, 0, 0, id.Digest{}, audit.IdentityEnrolled{Agent: agent, Key: keyDigest}))
+	if err == nil {
+		s.log.Info("a branch asks to join", "site", m.Site, "org", m.Org, "fingerprint", key.Fingerprint())
+	}
+	return err
+}
+
+// auth admits a member: the roster knows its key, the key signs this channel, and
+// the branch learns what it needs to judge the server.
+func (ss *session) auth(m *wire.Auth) error {
+	member := ss.s.member(m.Agent)
+	if member == nil {
+		return &wire.Error{Code: wire.CodeUnknownAgent, Message: "this agent is no member of the federation", Hint: "join first: tacit agent join STRING"}
+	}
+	if err := m.Verify(member.Key, ss.ch.Binding()); err != nil {
+		return &wire.Error{Code: wire.CodeBadSignature, Message: "the agent does not prove that it holds its key"}
+	}
+	if now := time.Now().Unix(); now < member.NotBefore || now > member.NotAfter {
+		return &wire.Error{Code: wire.CodeRevoked, Message: "the membership is not valid today", Hint: "check the clock, or ask an administrator to renew it"}
+	}
+	ss.agent = m.Agent
+	charter, roster := ss.s.documents()
+	proof, size, err := ss.s.prove(logged{}, m.TreeSize)
+	if err != nil {
+		return err
+	}
+	ss.seen = size
+	key := ss.s.keys.sign.Public()
+	return ss.ch.Send(&wire.Welcome{
+		Software: Version, Federation: ss.s.charter.Federation, Charter: charter, Roster: roster,
+		ServerKey: key.AppendBinary(nil), LogKey: ss.s.charter.LogKey, Proof: proof,
+	})
+}
+
+// cosigned keeps a checkpoint that a branch has cosigned.
+func (s *Server) cosigned(agent id.AgentID, signed []byte) error {
+	member := s.member(agent)
+	head, err := s.checkpointFor(agent, signed, member)
+	if err != nil {
+		s.log.Warn("a cosignature does not verify", "agent", agent.Short(), "error", err)
+		return nil
+	}
+	err = s.write(&store.Batch{Cosignatures: []store.Cosignature{{Agent: agent, Size: int64(head.Size), Body: signed}}})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // it has cosigned this checkpoint already, at another second
+	}
+	return err
+}
+
+// Invite makes a one-time joining string.
+func (s *Server) Invite(ctx context.Context, org, site string, ttl time.Duration) (string, error) {
+	if err := id.CheckName(org); err != nil {
+		return "", fmt.Errorf("organisation: %w", err)
+	}
+	if err := id.CheckName(site); err != nil {
+		return "", fmt.Errorf("site: %w", err)
+	}
+	if ttl <= 0 || ttl > tokenLifetimeMax {
+		return "", fmt.Errorf("an invitation lasts up to %s, not %s", tokenLifetimeMax, ttl)
+	}
+	s.rosterMu.Lock()
+	taken := s.roster.Site(site) != nil
+	s.rosterMu.Unlock()
+	if taken {
+		return "", &DeniedError{Reason: fmt.Sprintf("site %q is a member already", site)}
+	}
+	var token id.Token
+	if _, err := rand.Read(token[:]); err != nil {
+		return "", err
+	}
+	salt, err := newSalt()
+	if err != nil {
+		return "", err
+	}
+	hash := token.Hash()
+	tokenID := hex.EncodeToString(salt[:])
+	expires := time.Now().Add(ttl)
+	err = s.write(&store.Batch{Tokens: []store.Token{{ID: tokenID, Hash: hash, Org: org, Site: site, Expires: expires}}},
+		entry(id.RunID{}, 0, 0, id.Digest{}, audit.TokenIssued{Commitment: commitment(tokenID), NotAfter: expires.UnixMilli()}))
+	if err != nil {
+		return "", err
+	}
+	j := id.JoinString{URL: s.cfg.URL, Org: org, Site: site, Token: token, TLS: s.tlsPin, Channel: s.charter.Channel, Charter: s.charter.Hash()}
+	return j.Encode(), nil
+}
+
+// commitment is what the log says of a token: salted by the name of its row, so
+// that deleting the row leaves nothing to link.
+func commitment(tokenID string) id.Digest {
+	salt, err := id.ParseHash[struct{}](tokenID)
+	if err != nil {
+		return id.Digest{}
+	}
+	return audit.Commit(salt, []byte("token"))
+}
+
+func newSalt() (salt [32]byte, err error) {
+	_, err = rand.Read(salt[:])
+	return salt, err
+}
+
+// Sites lists members and candidates.
+func (s *Server) Sites(ctx context.Context) ([]Site, error) {
+	s.rosterMu.Lock()
+	roster := s.roster
+	s.rosterMu.Unlock()
+	var out []Site
+	for i := range roster.Members {
+		m := &roster.Members[i]
+		out = append(out, Site{Site: m.Site, Org: m.Org, Agent: m.Agent(), Fingerprint: m.Key.Fingerprint(),
+			State: "member", Connected: s.connected(m.Agent()), NotAfter: time.Unix(m.NotAfter, 0).UTC()})
+	}
+	candidates, err := s.store.Candidates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range candidates {
+		m, err := id.ParseMember(c.Body)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Site{Site: c.Site, Org: c.Org, Agent: c.Agent, Fingerprint: m.Key.Fingerprint(), State: "pending"})
+	}
+	return out, nil
+}
+
+// Propose returns the charter and the next roster with the pending site in it, for
+// an administrator to check and sign elsewhere.
+func (s *Server) Propose(ctx context.Context, site string) (charter, roster []byte, err error) {
+	candidates, err := s.store.Candidates(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range candidates {
+		if c.Site != site {
+			continue
+		}
+		m, err := id.ParseMember(c.Body)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.rosterMu.Lock()
+		defer s.rosterMu.Unlock()
+		next, err := s.roster.With(*m)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s.charter.AppendBinary(nil), next.AppendBinary(nil), nil
+	}
+	return nil, nil, &DeniedError{Reason: fmt.Sprintf("no branch asks to join as site %q", site)}
+}
+
+// Adopt puts a roster into force that the administrators signed.
+func (s *Server) Adopt(ctx context.Context, body []byte) error {
+	next, err := id.ParseRoster(body)
+	if err != nil {
+		return err
+	}
+	if err := next.Verify(s.charter); err != nil {
+		return &DeniedError{Reason: err.Error()}
+	}
+	if run, busy := s.busy(); busy {
+		return &DeniedError{Reason: fmt.Sprintf("run %s is in progress; its roster is fixed until it ends", run.Short())}
+	}
+	s.rosterMu.Lock()
+	defer s.rosterMu.Unlock()
+	if next.Version != s.roster.Version+1 || s.roster.Version > 0 && next.Previous != s.roster.Hash() {
+		return &DeniedError{Reason: fmt.Sprintf("roster version %d does not follow version %d; propose it again", next.Version, s.roster.Version)}
+	}
+	b := &store.Batch{Rosters: []store.Roster{{Version: next.Version, Body: body}}}
+	for i := range next.Members {
+		b.DropCandidates = append(b.DropCandidates, next.Members[i].Agent())
+	}
+	err = s.write(b, entry(id.RunID{}, 0, 0, id.SumDigest(body),
+		audit.RosterChanged{Version: next.Version, Roster: next.Hash(), Members: uint32(len(next.Members))}))
+	if err != nil {
+		return err
+	}
+	s.roster = next
+	close(s.rosterWake)
+	s.rosterWake = make(chan struct{})
+	s.log.Info("roster changed", "version", next.Version, "members", len(next.Members))
+	return nil
+}

@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"fmt"
+
+	"tacit/audit"
+	"tacit/id"
+	"tacit/plan"
+	"tacit/secureagg"
+	"tacit/server/store"
+	"tacit/wire"
+)
+
+// Phases of an attempt's row.
+const (
+	attemptCollecting = "collecting"
+	attemptVoting     = "voting"
+	attemptReleasing  = "releasing"
+	attemptClosing    = "closing"
+	attemptAborted    = "aborted"
+	attemptCommitted  = "committed"
+)
+
+// nextRound waits for the members and then opens the next attempt, or ends the run
+// when there is none.
+func (e *Engine) nextRound() error {
+	e.attempt = nil
+	e.stopTimers()
+	if _, ok := e.cfg.Plan.Task(e.round); !ok {
+		return e.finish(true, "")
+	}
+	if e.tries >= e.cfg.Plan.Federation.Attempts {
+		return e.finish(false, fmt.Sprintf("round %d was attempted %d times", e.round, e.tries))
+	}
+	e.phase = Waiting
+	e.setTimer(TimerGrace, e.cfg.Plan.Federation.StartGrace)
+	return e.openIfReady(false)
+}
+
+// openIfReady opens the next attempt when every member is back, or when the grace
+// is over and enough are.
+func (e *Engine) openIfReady(graceOver bool) error {
+	everyone := e.count(func(m *member) bool { return m.presence == here && m.accepted }) == len(e.order)
+	renew := e.count(func(m *member) bool { return m.rekey }) > 0 ||
+		e.r+1-e.epochStart >= uint64(e.cfg.Charter.RoundsPerEpoch)
+	if renew && everyone {
+		return e.beginEpoch()
+	}
+	if e.r+1-e.epochStart >= uint64(e.cfg.Charter.RoundsPerEpoch) {
+		e.waiting("for every branch, to renew the epoch")
+		return nil
+	}
+	back := e.count(func(m *member) bool { return m.presence == here && m.live })
+	_, graceRuns := e.timers[TimerGrace]
+	if back == len(e.order) || (graceOver || !graceRuns) && back >= e.needed() {
+		return e.open()
+	}
+	if graceOver {
+		e.waiting(fmt.Sprintf("for %d branches; %d are here", e.needed(), back))
+	}
+	return nil
+}
+
+// needed is how many members an attempt must begin with to have a chance.
+func (e *Engine) needed() int {
+	p := e.epoch.Params()
+	return max(p.MinRelease, p.Quorum, p.Threshold)
+}
+
+// open begins an attempt.
+func (e *Engine) open() error {
+	task, _ := e.cfg.Plan.Task(e.round)
+	e.r++
+	e.tries++
+	if err := e.newAttempt(task); err != nil {
+		return err
+	}
+	a := e.attempt
+	for _, m := range e.members {
+		if m.presence == here && m.live {
+			a.strip[m.agent] |= audit.Opened
+		}
+	}
+	e.phase = Collecting
+	e.write(&Write{
+		Batch: store.Batch{
+			Runs:     []store.Run{e.runRow(Collecting, "")},
+			Attempts: []store.Attempt{{Key: e.key(), Epoch: e.epochNumber, Task: uint8(task), Round: e.round, Model: e.model, Start: a.proto.Start(), Phase: attemptCollecting}},
+		},
+		Log: []Entry{{
+			Name: EntryName{"open", a.r}, Round: a.round, R: a.r,
+			Payload: audit.RoundOpened{
+				Epoch: e.epochNumber, Task: audit.Task(task), Plan: e.planHash, Model: e.model, Ctx: a.proto.Ctx(),
+				Config: a.inputs.Config, Charter: a.inputs.Charter, Root: id.EpochRoot(e.epoch.Root()),
+				Cohorts: a.inputs.Cohorts, Cohort: a.inputs.Cohort, Dim: uint32(a.inputs.Dim),
+			},
+		}},
+		Opened: a.r,
+	})
+	for _, who := range e.order {
+		if e.members[who].presence == here {
+			e.sendOpen(who)
+		}
+	}
+	e.notice(NoticeText{Kind: "round-opened", Round: a.round, R: a.r, Task: task, Members: len(e.order),
+		Reported: 0, Model: e.model})
+	e.setTimer(TimerCollect, e.cfg.Plan.Federation.CollectDeadline)
+	return nil
+}
+
+// newAttempt builds the attempt e.r of e.round.
+func (e *Engine) newAttempt(task plan.Task) error {
+	a := &attempt{
+		r: e.r, round: e.round, task: task,
+		inputs: secureagg.RoundInputs{
+			Run: e.cfg.Run, Plan: e.planHash, R: e.r, Round: e.round, Task: uint8(task),
+			Model: e.model, Config: e.cfg.Plan.Config(task), Charter: e.cfg.Charter.Hash(),
+			Cohorts: 1, Cohort: 0, Dim: e.cfg.Plan.Dim(task),
+		},
+		blobs: map[id.AgentID]string{}, strip: map[id.AgentID]audit.BranchState{},
+	}
+	round, err := e.epoch.NewRound(a.inputs)
+	if err != nil {
+		return fmt.Errorf("engine: round %d, attempt %d: %w", e.round, e.r, err)
+	}
+	a.proto = round
+	e.attempt = a
+	return nil
+}
+
+func (e *Engine) key() store.Key { return store.Key{Run: e.cfg.Run, R: e.attempt.r} }
+
+func (e *Engine) sendOpen(to id.AgentID) {
+	a := e.attempt
+	e.send(to, &wire.RoundOpen{
+		Run: e.cfg.Run, R: a.r, Round: a.round, Task: uint8(a.task), Model: a.inputs.Model, Start: a.proto.Start(),
+	}, EntryName{"open", a.r})
+}
+
+// reported takes a report whose vector is in the spool. Its row is durable before
+// the acknowledgement leaves; the same report again is acknowledged again.
+func (e *Engine) reported(ev Report) error {
+	a, m := e.attempt, e.members[ev.Agent]
+	if m == nil || a == nil || ev.R != a.r || a.set != nil || e.phase != Collecting {
+		return nil
+	}
+	if err := a.proto.AcceptReport(ev.Agent, ev.Report, ev.Vector); err != nil {
+		e.refusal(ev.Agent, err)
+		return nil
+	}
+	_, again := a.blobs[ev.Agent]
+	if !again {
+		a.blobs[ev.Agent] = ev.Blob
+		a.strip[ev.Agent] |= audit.Opened | audit.Reported
+		m.lastReported = a.r
+		e.write(&Write{Batch: store.Batch{Reports: []store.Report{{
+			Key: e.key(), Agent: ev.Agent, Body: ev.Report, Blob: ev.Blob, Vector: ev.Vector,
+		}}}})
+	}
+	e.send(ev.Agent, &wire.ReportAck{Run: e.cfg.Run, R: a.r, Report: id.SumDigest(ev.Report), Vector: ev.Vector}, EntryName{})
+	if again {
+		return nil
+	}
+	e.notice(NoticeText{Kind: "reported", Agent: ev.Agent, Round: a.round, R: a.r, Task: a.task, Members: len(e.order), Reported: len(a.blobs)})
+	return e.collectIfComplete()
+}
+
+// collectIfComplete closes the collection when nobody else can report any more,
+// and gives the attempt up as soon as too few can.
+func (e *Engine) collectIfComplete() error {
+	a := e.attempt
+	pending := e.count(func(m *member) bool {
+		_, done := a.blobs[m.agent]
+		return !done && (m.presence == expected || m.presence == here && m.live && m.restartedIn != a.r)
+	})
+	if len(a.blobs)+pending < e.epoch.Params().MinRelease {
+		return e.beginClose(&secureagg.Abort{
+			Stage: secureagg.StageReport, Reason: secureagg.ReasonBelowMinimum, Epoch: e.epochNumber, R: a.r,
+			Detail: fmt.Sprintf("%d of the %d branches that a release needs can still report", len(a.blobs)+pending, e.epoch.Params().MinRelease),
+		})
+	}
+	if pending > 0 {
+		return nil
+	}
+	return e.closeCollection()
+}
+
+// closeCollection fixes the online set and asks the committee to vote on it. The
+// set is durable before anyone sees it.
+func (e *Engine) closeCollection() error {
+	a := e.attempt
+	set, out, err := a.proto.CloseCollection()
+	if err != nil {
+		if abort := e.refusal(id.AgentID{}, err); abort != nil {
+			return e.beginClose(abort)
+		}
+		return fmt.Errorf("engine: close the collection of attempt %d: %w", a.r, err)
+	}
+	a.set = set
+	e.stopTimers()
+	e.phase = Voting
+	e.write(&Write{Batch: store.Batch{
+		Runs:     []store.Run{e.runRow(Voting, "")},
+		Attempts: []store.Attempt{e.attemptRow(attemptVoting, store.Attempt{OnlineSet: set})},
+	}})
+	e.sendStages(out)
+	e.setTimer(TimerPhase, e.cfg.Plan.Federation.PhaseDeadline)
+	return e.abortIfHopeless()
+}
+
+// attemptRow is the attempt's row in a phase, with the given write-once fields.
+func (e *Engine) attemptRow(phase string, with store.Attempt) store.Attempt {
+	a := e.attempt
+	with.Key, with.Epoch, with.Task, with.Round, with.Model = e.key(), e.epochNumber, uint8(a.task), a.round, a.inputs.Model
+	with.Start, with.Phase = a.proto.Start(), phase
+	return with
+}

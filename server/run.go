@@ -1,0 +1,559 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"tacit/audit"
+	"tacit/id"
+	"tacit/plan"
+	"tacit/secureagg"
+	"tacit/server/blob"
+	"tacit/server/engine"
+	"tacit/server/store"
+	"tacit/strategy"
+	"tacit/wire"
+)
+
+// States of a run as people see them, beside the engine's phases.
+const (
+	stateQueued  = "queued"
+	stateDone    = "done"
+	stateStopped = "stopped"
+)
+
+// activeRun is the run in progress. The engine and everything that is not under mu
+// belongs to the loop.
+type activeRun struct {
+	id       id.RunID
+	plan     *plan.Plan
+	hash     id.PlanHash
+	roster   *id.Roster
+	engine   *engine.Engine
+	timers   map[engine.TimerName]*time.Timer
+	entries  map[engine.EntryName]logged
+	opened   time.Time // of the current attempt
+	finished bool
+
+	spoolMu sync.RWMutex
+	spoolR  uint64    // attempt that takes reports; 0: none; under spoolMu
+	spool   *blob.Key // its key; under spoolMu
+
+	mu      sync.Mutex // guards what follows
+	model   id.ModelHash
+	record  []byte
+	round   uint64
+	phase   engine.Phase
+	metrics *strategy.Metrics
+}
+
+// event is one event on its way to the loop.
+type event struct {
+	from *session // nil: not from a branch
+	run  id.RunID // zero: whichever is active
+	ev   engine.Event
+}
+
+// post hands an event to the loop, in order.
+func (s *Server) post(from *session, ev engine.Event) {
+	s.queueMu.Lock()
+	s.queue = append(s.queue, event{from: from, ev: ev})
+	s.queueMu.Unlock()
+	s.poke()
+}
+
+func (s *Server) poke() {
+	select {
+	case s.queueWake <- struct{}{}:
+	default:
+	}
+}
+
+// loop owns the engine: it starts queued runs and feeds the active one.
+func (s *Server) loop(ctx context.Context) error {
+	for {
+		if s.run == nil {
+			if err := s.startNext(); err != nil {
+				return err
+			}
+		}
+		s.queueMu.Lock()
+		batch := s.queue
+		s.queue = nil
+		s.queueMu.Unlock()
+		for _, e := range batch {
+			if err := s.dispatch(e); err != nil {
+				return err
+			}
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.failed:
+			return err
+		case <-s.queueWake:
+		}
+	}
+}
+
+// dispatch gives one event to the engine if it still concerns it.
+func (s *Server) dispatch(e event) error {
+	switch ev := e.ev.(type) {
+	case engine.Connected:
+		s.present[ev.Agent] = e.from
+	case engine.Gone:
+		if s.present[ev.Agent] != e.from {
+			return nil // a newer channel of the same agent is up
+		}
+		delete(s.present, ev.Agent)
+	}
+	run := s.run
+	if run == nil || run.finished || !e.run.IsZero() && e.run != run.id {
+		return nil
+	}
+	effects, err := run.engine.Step(e.ev)
+	if err != nil {
+		return err
+	}
+	return s.execute(run, effects)
+}
+
+// execute carries the effects out, in order.
+func (s *Server) execute(run *activeRun, effects []engine.Effect) error {
+	for _, e := range effects {
+		var err error
+		switch e := e.(type) {
+		case *engine.Write:
+			err = s.executeWrite(run, e)
+		case *engine.Send:
+			err = s.executeSend(run, e)
+		case *engine.SetTimer:
+			if t := run.timers[e.Name]; t != nil {
+				t.Stop()
+			}
+			name, number := e.Name, e.Number
+			run.timers[name] = time.AfterFunc(e.After, func() {
+				s.queueMu.Lock()
+				s.queue = append(s.queue, event{run: run.id, ev: engine.Timer{Name: name, Number: number}})
+				s.queueMu.Unlock()
+				s.poke()
+			})
+		case *engine.Sum:
+			err = s.executeSum(run, e)
+		case *engine.Shred:
+			err = s.shredSpool(run, e.R)
+		case *engine.Notice:
+			s.notice(run, e.Notice)
+		case *engine.Finish:
+			s.finished(run)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	run.mu.Lock()
+	run.phase = run.engine.Phase()
+	run.mu.Unlock()
+	return nil
+}
+
+// executeWrite makes one transaction of everything that belongs together: rows, log
+// entries, the record they stand for and the new model. The sealed model is staged
+// before and published after.
+func (s *Server) executeWrite(run *activeRun, w *engine.Write) error {
+	b := &w.Batch
+	if w.Opened != 0 {
+		if err := s.openSpool(run, w.Opened, b); err != nil {
+			return err
+		}
+		run.opened = time.Now()
+	}
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	document, digest, err := s.document(run, w, b)
+	if err != nil {
+		return err
+	}
+	var staged string
+	if w.Model != nil {
+		if staged, err = s.stageModel(run, w.Model, b); err != nil {
+			return err
+		}
+		pointStaged.Hit()
+	}
+	entries := make([]audit.Entry, len(w.Log))
+	for i, l := range w.Log {
+		entries[i] = entry(run.id, l.Round, l.R, l.Digest, l.Payload)
+		if l.Federal {
+			entries[i] = entry(id.RunID{}, 0, 0, l.Digest, l.Payload)
+		}
+		if l.Document {
+			entries[i].Digest = digest
+		}
+	}
+	done, err := s.commit(b, entries...)
+	if err != nil {
+		return err
+	}
+	pointCommitted.Hit()
+	if w.Model != nil {
+		if staged != "" {
+			if err := s.blobs.Publish(staged); err != nil {
+				return err
+			}
+			pointPublished.Hit()
+		}
+		run.mu.Lock()
+		run.model, run.record, run.round = w.Model.Hash, w.Model.Record.AppendBinary(nil), w.Model.Round
+		run.mu.Unlock()
+	}
+	for i, l := range w.Log {
+		if l.Name != (engine.EntryName{}) {
+			if l.Document {
+				done[i].document = document
+			}
+			run.entries[l.Name] = done[i]
+		}
+	}
+	for _, a := range b.Attempts {
+		switch {
+		case a.Certificate != nil:
+			pointCertificate.Hit()
+		case a.OnlineSet != nil:
+			pointSet.Hit()
+		}
+	}
+	return nil
+}
+
+// document completes the record of a write with what the shell alone knows.
+func (s *Server) document(run *activeRun, w *engine.Write, b *store.Batch) (raw []byte, digest id.Digest, err error) {
+	if w.Document == nil {
+		return nil, digest, nil
+	}
+	switch d := w.Document.(type) {
+	case *audit.EpochRecord:
+		d.Traffic = s.traffic.sinceRecord(run.roster)
+	case *audit.RoundRecord:
+		d.Traffic = s.traffic.sinceRecord(run.roster)
+		if !run.opened.IsZero() {
+			d.Seconds = uint32(time.Since(run.opened).Round(time.Second) / time.Second)
+		}
+	case *audit.FinishRecord:
+		d.Traffic = s.traffic.sinceRecord(run.roster)
+	}
+	if raw, err = w.Document.AppendBinary(nil); err != nil {
+		return nil, digest, fmt.Errorf("server: record: %w", err)
+	}
+	digest = id.SumDigest(raw)
+	b.Records = append(b.Records, store.Record{Digest: digest, Body: raw})
+	return raw, digest, nil
+}
+
+// stageModel seals a model record and puts its row into the batch.
+func (s *Server) stageModel(run *activeRun, m *engine.Model, b *store.Batch) (staged string, err error) {
+	record := m.Record.AppendBinary(nil)
+	sealed, err := s.keeper.SealModel(m.Hash, record)
+	if err != nil {
+		return "", err
+	}
+	state, err := s.keeper.Seal(purposeState, m.State)
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("models/%s/%d.age", run.id, m.Round)
+	if err := s.blobs.Stage(name, sealed.File); err != nil {
+		return "", err
+	}
+	manifest, err := s.keeper.Manifest(s.keys.sign, run, m, sealed, uint64(s.head.Size))
+	if err != nil {
+		return "", err
+	}
+	b.Models = append(b.Models, store.Model{
+		Run: run.id, Round: m.Round, Hash: m.Hash, File: name, Wrapped: sealed.Wrapped, Manifest: manifest, LogIndex: uint64(s.head.Size),
+	})
+	for i := range b.Runs {
+		b.Runs[i].Strategy = state
+	}
+	return name, nil
+}
+
+// executeSend queues a message for whom it is meant.
+func (s *Server) executeSend(run *activeRun, e *engine.Send) error {
+	o := outgoing{msg: e.Msg}
+	if e.Entry != (engine.EntryName{}) {
+		l, ok := run.entries[e.Entry]
+		if !ok {
+			var err error
+			if l, err = s.find(run.id, e.Entry); err != nil {
+				return err
+			}
+			run.entries[e.Entry] = l
+		}
+		o.entry = &l
+	}
+	if ack, ok := e.Msg.(*wire.ReportAck); ok {
+		s.commitMu.Lock()
+		ack.TreeSize = uint64(s.head.Size)
+		s.commitMu.Unlock()
+		ack.Sign(s.keys.sign, e.To)
+		o.done = pointAcked.Hit
+	}
+	for agent, ss := range s.present {
+		if e.To.IsZero() && run.roster.Lookup(agent) != nil || agent == e.To {
+			ss.send(o)
+		}
+	}
+	return nil
+}
+
+// executeSum adds the spooled vectors up, one at a time: memory is that of one
+// vector and the sum.
+func (s *Server) executeSum(run *activeRun, e *engine.Sum) error {
+	acc := make([]uint32, e.Dim)
+	err := s.sumSpool(run, acc, e.Blobs)
+	if err == nil {
+		pointSummed.Hit()
+	}
+	effects, err := run.engine.Step(engine.Summed{R: e.R, Acc: acc, Err: err})
+	if err != nil {
+		return err
+	}
+	return s.execute(run, effects)
+}
+
+// finished lets the next run begin.
+func (s *Server) finished(run *activeRun) {
+	run.finished = true
+	for _, t := range run.timers {
+		t.Stop()
+	}
+	s.setActive(nil)
+	s.run = nil
+	s.poke()
+}
+
+// notice tells people what happened.
+func (s *Server) notice(run *activeRun, n engine.NoticeText) {
+	ev := Event{
+		Time: time.Now().UTC(), Run: run.id, Kind: n.Kind, Round: n.Round, R: n.R,
+		Members: n.Members, Reported: n.Reported, Voted: n.Voted, Released: n.Released,
+		Recovered: n.Recovered, Code: n.Code, Text: n.Text, Bytes: s.traffic.sum(),
+	}
+	if n.Task != 0 {
+		ev.Task = n.Task.String()
+	}
+	if m := run.roster.Lookup(n.Agent); m != nil {
+		ev.Site = m.Site
+	}
+	for _, a := range n.Dropped {
+		if m := run.roster.Lookup(a); m != nil {
+			ev.Dropped = append(ev.Dropped, m.Site)
+		}
+	}
+	slices.Sort(ev.Dropped)
+	if !n.Model.IsZero() {
+		ev.Model = n.Model.String()
+	}
+	if n.Metrics != nil {
+		ev.Examples = n.Metrics.Examples
+		if n.Task != plan.Statistics {
+			ev.Loss, ev.Accuracy = n.Metrics.Loss(), n.Metrics.Accuracy()
+		}
+		run.mu.Lock()
+		run.metrics = n.Metrics
+		run.mu.Unlock()
+	}
+	s.events.add(ev)
+	s.log.Info(n.Kind, "run", run.id.Short(), "round", n.Round, "r", n.R, "site", ev.Site, "text", n.Text)
+}
+
+// startNext begins the oldest queued run, or goes on with the one that an earlier
+// process left.
+func (s *Server) startNext() error {
+	ctx := context.Background()
+	runs, err := s.store.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		switch r.State {
+		case stateDone, stateStopped:
+			continue
+		case stateQueued:
+			return s.startRun(r)
+		default:
+			return s.resumeRun(r)
+		}
+	}
+	return nil
+}
+
+func (s *Server) newRun(r store.Run, roster *id.Roster) (*activeRun, engine.Config, error) {
+	p, err := plan.ParseCanonical(r.Plan)
+	if err != nil {
+		return nil, engine.Config{}, fmt.Errorf("server: run %s: %w", r.ID, err)
+	}
+	last, err := s.store.LastEpoch(context.Background())
+	if err != nil {
+		return nil, engine.Config{}, err
+	}
+	run := &activeRun{
+		id: r.ID, plan: p, hash: p.Hash(), roster: roster,
+		timers: map[engine.TimerName]*time.Timer{}, entries: map[engine.EntryName]logged{},
+	}
+	return run, engine.Config{Key: s.keys.sign, Charter: s.charter, Roster: roster, Run: r.ID, Plan: p, Epoch: last, Created: r.Created}, nil
+}
+
+// startRun begins a queued run with the roster of the moment.
+func (s *Server) startRun(r store.Run) error {
+	s.rosterMu.Lock()
+	roster := s.roster
+	s.rosterMu.Unlock()
+	run, cfg, err := s.newRun(r, roster)
+	if err != nil {
+		return err
+	}
+	run.engine, err = engine.New(cfg)
+	if err != nil {
+		return s.refuseRun(r, err)
+	}
+	record, err := runRecord(run)
+	if err != nil {
+		return err
+	}
+	if err := s.write(&store.Batch{Settings: []store.Setting{rosterSetting(r.ID, roster.Version)}}); err != nil {
+		return err
+	}
+	s.run = run
+	s.setActive(run)
+	if err := s.execute(run, run.engine.Start(record)); err != nil {
+		return err
+	}
+	return s.introduce(run)
+}
+
+// introduce tells a new engine who is here.
+func (s *Server) introduce(run *activeRun) error {
+	for agent, ss := range s.present {
+		if err := s.dispatch(event{from: ss, run: run.id, ev: engine.Connected{Agent: agent}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuseRun ends a run that cannot begin.
+func (s *Server) refuseRun(r store.Run, why error) error {
+	var abort *secureagg.Abort
+	reason := why.Error()
+	if errors.As(why, &abort) {
+		reason = abort.Detail
+	}
+	r.State, r.Reason = stateStopped, reason
+	if err := s.write(&store.Batch{Runs: []store.Run{r}}); err != nil {
+		return err
+	}
+	s.events.add(Event{Time: time.Now().UTC(), Run: r.ID, Kind: "stopped", Text: reason})
+	s.poke()
+	return nil
+}
+
+// resumeRun rebuilds the engine of the run that an earlier process left unfinished.
+func (s *Server) resumeRun(r store.Run) error {
+	ctx := context.Background()
+	roster, err := s.runRoster(r.ID)
+	if err != nil {
+		return err
+	}
+	run, cfg, err := s.newRun(r, roster)
+	if err != nil {
+		return err
+	}
+	stored := engine.Stored{Run: r}
+	models, err := s.store.Models(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if len(models) == 0 {
+		return fmt.Errorf("server: run %s has no model", r.ID)
+	}
+	m := models[len(models)-1]
+	file, err := s.blobs.Get(m.File)
+	if err != nil {
+		return err
+	}
+	raw, err := s.keeper.OpenModel(m.Hash, file, m.Wrapped)
+	if err != nil {
+		return fmt.Errorf("server: %s: %w", m.File, err)
+	}
+	if stored.Record, err = strategy.ParseRecord(raw); err != nil {
+		return fmt.Errorf("server: %s: %w", m.File, err)
+	}
+	state, err := s.keeper.Open(purposeState, r.Strategy)
+	if err != nil {
+		return fmt.Errorf("server: strategy state of run %s: %w", r.ID, err)
+	}
+	stored.State = state
+	epochs, err := s.store.Epochs(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if n := len(epochs); n > 0 {
+		stored.Epoch = &epochs[n-1]
+		if stored.Messages, err = s.store.Messages(ctx, r.ID, stored.Epoch.Number, 0); err != nil {
+			return err
+		}
+	}
+	if stored.Attempts, err = s.store.Attempts(ctx, r.ID); err != nil {
+		return err
+	}
+	if n := len(stored.Attempts); n > 0 {
+		if stored.Reports, err = s.store.Reports(ctx, stored.Attempts[n-1].Key); err != nil {
+			return err
+		}
+		if err := s.reopenSpool(run, stored.Attempts[n-1]); err != nil {
+			return err
+		}
+	}
+	if stored.Approved, err = s.approvals(run.hash); err != nil {
+		return err
+	}
+	e, effects, err := engine.Restore(cfg, stored)
+	if err != nil {
+		return err
+	}
+	run.engine = e
+	run.model, run.record, run.round = m.Hash, raw, m.Round
+	s.run = run
+	s.setActive(run)
+	if err := s.execute(run, effects); err != nil {
+		return err
+	}
+	return s.introduce(run)
+}
+
+// approvals lists who has approved the plan, from the log.
+func (s *Server) approvals(hash id.PlanHash) (out []id.AgentID, err error) {
+	entries, err := s.store.Entries(context.Background(), 0, s.head.Size)
+	if err != nil {
+		return nil, err
+	}
+	for _, raw := range entries {
+		e, err := audit.ParseEntry(raw)
+		if err != nil {
+			return nil, err
+		}
+		if p, ok := e.Payload.(audit.PlanApproved); ok && p.Plan == hash {
+			out = append(out, p.Agent)
+		}
+	}
+	return out, nil
+}

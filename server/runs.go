@@ -1,0 +1,325 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"tacit/audit"
+	"tacit/id"
+	"tacit/nn/safetensors"
+	"tacit/plan"
+	"tacit/server/store"
+	"tacit/strategy"
+	"tacit/vault"
+)
+
+// Submit queues a run of a plan. Runs follow one another.
+func (s *Server) Submit(ctx context.Context, canonical []byte) (id.RunID, error) {
+	p, err := plan.ParseCanonical(canonical)
+	if err != nil {
+		return id.RunID{}, err
+	}
+	if err := p.CheckCharter(s.charter); err != nil {
+		return id.RunID{}, &DeniedError{Reason: err.Error()}
+	}
+	s.rosterMu.Lock()
+	have := len(s.roster.Members)
+	s.rosterMu.Unlock()
+	if want := max(int(s.charter.MinCohort), p.Federation.MinBranches); have < want {
+		return id.RunID{}, &TooFewError{Have: have, Want: want}
+	}
+	if have > p.Federation.MaxBranches {
+		return id.RunID{}, &DeniedError{Reason: fmt.Sprintf("%d branches are enrolled, the plan's max_branches is %d", have, p.Federation.MaxBranches)}
+	}
+	var run id.RunID
+	if _, err := rand.Read(run[:]); err != nil {
+		return id.RunID{}, err
+	}
+	rec, _, err := strategy.Initial(p)
+	if err != nil {
+		return id.RunID{}, err
+	}
+	err = s.write(&store.Batch{Runs: []store.Run{{
+		ID: run, PlanHash: p.Hash(), Plan: canonical, Created: time.Now(), State: stateQueued, Model: rec.Hash(), Round: p.FirstRound(),
+	}}})
+	if err != nil {
+		return id.RunID{}, err
+	}
+	s.events.add(Event{Time: time.Now().UTC(), Run: run, Kind: "queued", Text: p.Name})
+	s.poke()
+	return run, nil
+}
+
+// Runs lists every run, oldest first.
+func (s *Server) Runs(ctx context.Context) ([]RunInfo, error) {
+	rows, err := s.store.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]RunInfo, 0, len(rows))
+	for _, r := range rows {
+		p, err := plan.ParseCanonical(r.Plan)
+		if err != nil {
+			return nil, err
+		}
+		info := RunInfo{Run: r.ID, Name: p.Name, Plan: r.PlanHash, State: r.State, Round: r.Round, Rounds: uint64(p.Federation.Rounds), R: r.R, Model: r.Model, Reason: r.Reason, Created: r.Created.UTC()}
+		for _, ev := range s.events.of(r.ID) {
+			if ev.Kind == "committed" && ev.Task != plan.Statistics.String() {
+				info.Loss, info.Accuracy = ev.Loss, ev.Accuracy
+			}
+		}
+		out = append(out, info)
+	}
+	return out, nil
+}
+
+// Watch calls f for what has happened in a run and then for what happens, until the
+// run is over.
+func (s *Server) Watch(ctx context.Context, run id.RunID, f func(Event) error) error {
+	if _, err := s.store.LoadRun(ctx, run); err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			return &NotFoundError{What: "run " + run.String()}
+		}
+		return err
+	}
+	return s.events.watch(ctx, run, f)
+}
+
+// Traffic is what every branch has sent.
+func (s *Server) Traffic(ctx context.Context) ([]SiteTraffic, error) {
+	s.rosterMu.Lock()
+	roster := s.roster
+	s.rosterMu.Unlock()
+	return s.traffic.bySite(roster), nil
+}
+
+// Status is the server at a glance.
+func (s *Server) Status(ctx context.Context) (Status, error) {
+	st := Status{Version: Version, Federation: s.charter.Federation, Name: s.charter.Name, URL: s.cfg.URL, LogKey: s.charter.LogKey,
+		Charter: s.charter.Hash(), MinCohort: int(s.charter.MinCohort), Started: s.started.UTC(), Fence: uint64(s.fence), PID: pid()}
+	s.commitMu.Lock()
+	st.LogSize = s.head.Size
+	s.commitMu.Unlock()
+	s.rosterMu.Lock()
+	roster := s.roster
+	s.rosterMu.Unlock()
+	st.Members = len(roster.Members)
+	for i := range roster.Members {
+		if s.connected(roster.Members[i].Agent()) {
+			st.Connected = append(st.Connected, roster.Members[i].Site)
+		}
+	}
+	if run, busy := s.busy(); busy {
+		st.ActiveRun = run
+	}
+	return st, nil
+}
+
+// Export opens a finished run's model for its owner: an age file to the recipients,
+// logged before it leaves. The payload is a safetensors file with torch-style names;
+// weights are [in][out].
+func (s *Server) Export(ctx context.Context, run id.RunID, recipients []string) ([]byte, error) {
+	row, err := s.store.LoadRun(ctx, run)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &NotFoundError{What: "run " + run.String()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if row.State != stateDone {
+		return nil, &DeniedError{Reason: fmt.Sprintf("run %s is %s; only a finished run's model is exported", run.Short(), row.State)}
+	}
+	p, err := plan.ParseCanonical(row.Plan)
+	if err != nil {
+		return nil, err
+	}
+	if len(recipients) == 0 {
+		recipients = p.Outputs.Owner
+	}
+	if len(recipients) == 0 {
+		return nil, &DeniedError{Reason: "the plan names no owner; say to whom: --to RECIPIENT"}
+	}
+	models, err := s.store.Models(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	m := models[len(models)-1]
+	file, err := s.blobs.Get(m.File)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := s.keeper.OpenModel(m.Hash, file, m.Wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("server: %s: %w", m.File, err)
+	}
+	rec, err := strategy.ParseRecord(raw)
+	if err != nil {
+		return nil, fmt.Errorf("server: %s: %w", m.File, err)
+	}
+	payload, err := exportTensors(p, row, rec)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := vault.Export(&out, payload, recipients...); err != nil {
+		return nil, &DeniedError{Reason: err.Error()}
+	}
+	salt, err := newSalt()
+	if err != nil {
+		return nil, err
+	}
+	var entries []audit.Entry
+	for _, to := range recipients {
+		entries = append(entries, entry(id.RunID{}, 0, 0, id.Digest{}, audit.ModelExported{Model: m.Hash, Recipient: audit.Commit(salt, []byte(to))}))
+	}
+	b := &store.Batch{Settings: []store.Setting{{Name: fmt.Sprintf("export/%d", time.Now().UnixNano()), Value: salt[:]}}}
+	if err := s.write(b, entries...); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// exportTensors is the model as safetensors.
+func exportTensors(p *plan.Plan, row store.Run, rec *strategy.Record) ([]byte, error) {
+	layout, err := p.Spec().Layout()
+	if err != nil {
+		return nil, err
+	}
+	var tensors []safetensors.Tensor
+	for _, e := range layout {
+		tensors = append(tensors, safetensors.Tensor{Name: e.Name, Shape: e.Shape, Data: rec.Params[e.Offset : e.Offset+e.Len]})
+	}
+	if std := rec.Standardisation; std != nil {
+		for _, t := range []struct {
+			name   string
+			values []float64
+		}{{"standardise.mean", std.Mean}, {"standardise.std", std.Std}} {
+			data := make([]float32, len(t.values))
+			for i, v := range t.values {
+				data[i] = float32(v)
+			}
+			tensors = append(tensors, safetensors.Tensor{Name: t.name, Shape: []int{len(data)}, Data: data})
+		}
+	}
+	return safetensors.Append(nil, tensors, map[string]string{
+		"format": "tacit", "plan": row.PlanHash.String(), "run": row.ID.String(), "model": row.Model.String(), "layout": "weights are [in][out]",
+	})
+}
+
+// runRecord is the record of a run's start: its plan, opaque and in full.
+func runRecord(run *activeRun) (*audit.RunRecord, error) {
+	p := run.plan
+	values := []audit.Value{
+		{Name: "attempts", Value: float64(p.Federation.Attempts)},
+		{Name: "batch_size", Value: float64(p.Training.Batch)},
+		{Name: "clip", Value: p.Federation.Clip},
+		{Name: "learning_rate", Value: p.Training.LearningRate},
+		{Name: "parameters", Value: float64(p.NumParams())},
+		{Name: "rounds", Value: float64(p.Federation.Rounds)},
+		{Name: "seed", Value: float64(p.Seed)},
+		{Name: "steps", Value: float64(p.Training.Steps)},
+	}
+	for _, v := range values {
+		if math.IsNaN(v.Value) || math.IsInf(v.Value, 0) {
+			return nil, fmt.Errorf("server: plan value %s is not finite", v.Name)
+		}
+	}
+	return &audit.RunRecord{
+		Run: run.id, Plan: run.hash, Name: p.Name, Purpose: "training", Family: p.Model.Family, Privacy: p.Privacy,
+		Canonical: p.Canonical(), Text: p.YAML(), Values: values,
+	}, nil
+}
+
+// loadEvents rebuilds what people see of earlier processes' rounds from the records
+// of the log.
+func (s *Server) loadEvents(ctx context.Context) error {
+	runs, err := s.store.Runs(ctx)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	past := map[id.RunID][]Event{}
+	for from := int64(0); from < s.head.Size; from += 256 {
+		raw, err := s.store.Entries(ctx, from, min(from+256, s.head.Size))
+		if err != nil {
+			return err
+		}
+		for _, b := range raw {
+			e, err := audit.ParseEntry(b)
+			if err != nil {
+				return err
+			}
+			if ev, ok := s.pastEvent(ctx, e); ok {
+				past[e.Run] = append(past[e.Run], ev)
+			}
+		}
+	}
+	for _, r := range runs {
+		over := r.State == stateDone || r.State == stateStopped
+		events := append([]Event{{Time: r.Created.UTC(), Run: r.ID, Kind: "queued"}}, past[r.ID]...)
+		if over {
+			events = append(events, Event{Time: time.Now().UTC(), Run: r.ID, Kind: r.State, Round: r.Round, R: r.R, Model: r.Model.String(), Text: r.Reason})
+		}
+		s.events.preload(r.ID, events, over)
+	}
+	return nil
+}
+
+// pastEvent is the line of an entry, if people see one.
+func (s *Server) pastEvent(ctx context.Context, e audit.Entry) (Event, bool) {
+	ev := Event{Time: time.UnixMilli(e.Time).UTC(), Run: e.Run, Round: e.Round, R: e.R}
+	switch p := e.Payload.(type) {
+	case audit.EpochOpened:
+		ev.Kind, ev.Members = "epoch-opened", int(p.Members)
+	case audit.RoundAborted:
+		ev.Kind, ev.Task, ev.Code = "aborted", p.Task.String(), p.Reason
+	case audit.RoundCommitted:
+		ev.Kind, ev.Task, ev.Reported, ev.Model = "committed", p.Task.String(), int(p.Size), p.After.String()
+		raw, err := s.store.Record(ctx, e.Digest)
+		if err != nil {
+			return ev, true
+		}
+		rec, err := audit.ParseRoundRecord(raw)
+		if err != nil {
+			return ev, true
+		}
+		s.fillPast(&ev, rec)
+	default:
+		return ev, false
+	}
+	return ev, true
+}
+
+func (s *Server) fillPast(ev *Event, rec *audit.RoundRecord) {
+	ev.Members = len(rec.Strip)
+	for _, st := range rec.Strip {
+		if st&audit.Voted != 0 {
+			ev.Voted++
+		}
+		if st&audit.Released != 0 {
+			ev.Released++
+		}
+	}
+	ev.Recovered = ev.Reported < ev.Members
+	values := map[string]float64{}
+	for _, v := range rec.Metrics {
+		values[v.Name] = v.Value
+	}
+	ev.Examples = uint64(values[audit.MetricExamples])
+	if n := values[audit.MetricExamples]; n > 0 && rec.Task != audit.Statistics {
+		ev.Loss, ev.Accuracy = values[audit.MetricLoss]/n, values[audit.MetricCorrect]/n
+	}
+	roster, err := s.runRoster(rec.Run)
+	if err != nil {
+		return
+	}
+	for i := range roster.Members {
+		if i/8 < len(rec.Set) && rec.Set[i/8]&(1<<(i%8)) == 0 {
+			ev.Dropped = append(ev.Dropped, roster.Members[i].Site)
+		}
+	}
+}
