@@ -49,7 +49,7 @@ var mayNotUse = map[string][]string{
 	"dp":        {"net", "net/http", "math/rand", "math/rand/v2"},
 	"audit":     {"net", "net/http"},
 	"id":        {"net", "net/http", "time", "math/rand", "math/rand/v2", "os"},
-	"strategy":  {"net", "net/http", "math/rand", "math/rand/v2", "os"},
+	"strategy":  {"net", "net/http", "math/rand", "os"},
 }
 
 // onlyImporter names the one folder that may import a package of others.
