@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"tacit/client"
+	"tacit/dataset"
+	"tacit/internal/durable"
+)
+
+type initAgentCommand struct {
+	File        string   `arg:"" optional:"" default:"agent.yaml" help:"File to write."`
+	Site        string   `required:"" help:"This branch's name in the federation."`
+	Data        string   `required:"" help:"This branch's rows; relative paths are relative to FILE."`
+	Split       string   `help:"Which row trains and which tests."`
+	Center      string   `help:"This branch's name in the split file, where that lists several."`
+	State       string   `default:"state" help:"Directory of keys, journal and evidence."`
+	Allow       []string `help:"Plan hash or model family that may run here; repeat for more. Nothing by default."`
+	MinBranches int      `help:"Smallest epoch to take part in; 0 leaves it to the charter."`
+}
+
+func (x *initAgentCommand) Run(c *console) error {
+	cfg := &client.Config{
+		Site: x.Site, State: x.State,
+		Data:   dataset.Source{Path: x.Data, Split: x.Split, Center: x.Center},
+		Policy: client.Policy{Allow: x.Allow, MinBranches: x.MinBranches},
+	}
+	text := []byte(cfg.YAML())
+	if _, err := client.ParseConfig(text, x.File); err != nil {
+		return misconfigured("", "%w", err)
+	}
+	if err := writeNew(x.File, text, 0o644); err != nil {
+		return err
+	}
+	return c.result(map[string]string{"config": x.File}, func(w io.Writer) {
+		fmt.Fprintf(w, "wrote %s\nnext: tacit agent join STRING --config %s\n", x.File, x.File)
+	})
+}
+
+// writeNew writes a file that must not be there yet.
+func writeNew(path string, data []byte, mode fs.FileMode) error {
+	if _, err := os.Lstat(path); err == nil {
+		return misconfigured("choose another name, or move that file away", "%s is there already", path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.WriteFile(path, data, mode)
+}
