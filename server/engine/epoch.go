@@ -170,23 +170,6 @@ func (e *Engine) relay(from id.AgentID, msg []byte) error {
 	return nil
 }
 
-// relayTo passes from's pending request on to one member that was away.
-func (e *Engine) relayTo(to, from id.AgentID, msg []byte) error {
-	if e.epoch == nil {
-		return nil
-	}
-	out, err := e.epoch.Relay(from, msg)
-	if err != nil {
-		return nil // it was checked when it came; the epoch has changed since
-	}
-	for _, o := range out {
-		if o.To == to || o.To.IsZero() {
-			e.sendStages([]secureagg.Outgoing{{To: to, Msg: o.Msg}})
-		}
-	}
-	return nil
-}
-
 // standing acts on a member's word that it takes part, or is out.
 func (e *Engine) standing(ev Standing) error {
 	m := e.members[ev.Agent]
@@ -219,7 +202,7 @@ func (e *Engine) resend(m *member) {
 			e.sendStages([]secureagg.Outgoing{{To: m.agent, Msg: msg}})
 		}
 	}
-	stage(e.epoch.For(m.agent))
+	e.sendEpoch(m)
 	for r := max(m.lastReported, 1); r <= e.r; r++ {
 		if outcome := e.outcomes[r]; outcome != nil {
 			stage([][]byte{outcome})
@@ -228,6 +211,13 @@ func (e *Engine) resend(m *member) {
 	if e.attempt != nil {
 		e.sendOpen(m.agent)
 		stage(e.attempt.proto.For(m.agent))
+	}
+}
+
+// sendEpoch gives a member what its epoch has for it.
+func (e *Engine) sendEpoch(m *member) {
+	for _, msg := range e.epoch.For(m.agent) {
+		e.sendStages([]secureagg.Outgoing{{To: m.agent, Msg: msg}})
 	}
 }
 

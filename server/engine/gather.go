@@ -60,7 +60,7 @@ func (e *Engine) planAnswer(ev PlanAnswer) error {
 		m.live = false
 		return e.gone(ev.Agent)
 	}
-	m.accepted = true
+	m.accepted, m.presence = true, here
 	if !m.approved {
 		m.approved = true
 		e.write(&Write{
@@ -69,12 +69,8 @@ func (e *Engine) planAnswer(ev PlanAnswer) error {
 		})
 		e.notice(NoticeText{Kind: "plan-accepted", Agent: ev.Agent})
 	}
-	for _, other := range e.order {
-		if o := e.members[other]; other != ev.Agent && o.reentry != nil {
-			if err := e.relayTo(ev.Agent, other, o.reentry); err != nil {
-				return err
-			}
-		}
+	if e.epoch != nil {
+		e.sendEpoch(m) // with the requests of others that wait for its word
 	}
 	if e.phase == Gathering {
 		return e.gatherIfComplete()
