@@ -39,7 +39,10 @@
 // fsynced. The schema's number is user_version; a larger number than this
 // program knows is refused. Each row carries 8 bytes of a SHA-256 over its
 // table and values, checked at each read, so that a flipped bit is a
-// [*DamagedError] and not a different model.
+// [*DamagedError] and not a different model. Damage to the write-ahead log
+// itself is different: SQLite cannot tell it from a commit that was cut short,
+// and goes back to the last whole one. The agents notice, because the log then
+// is shorter than a checkpoint that they hold.
 //
 // [Memory] holds the same behaviour in maps, for tests and simulation. The suite
 // in storetest holds both to it. The rules themselves stand once, in apply.go,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T, l store.Log) store.Store) {
 		{"bytes", (*suite).bytes},
 		{"setting", (*suite).settings},
 		{"aliasing", (*suite).aliasing},
+		{"concurrent", (*suite).concurrent},
 		{"closed", (*suite).closed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -578,6 +580,40 @@ func (s *suite) aliasing() {
 		}
 		h.Checkpoint[0] = 'Y'
 	}
+}
+
+// concurrent lets writers and readers at the store at once: every reader sees
+// whole batches only.
+func (s *suite) concurrent() {
+	const writers, batches = 3, 8
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range batches {
+				if _, err := s.Commit(s.ctx, s.f, &store.Batch{Entries: [][]byte{{1}, {2}}, Bytes: []store.ByteCount{{Bytes: 2}}}); err != nil {
+					s.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range batches {
+				h, err := s.Head(s.ctx)
+				if err != nil || h.Size%2 != 0 {
+					s.Errorf("head %d, %v", h.Size, err)
+				}
+				if root, err := tlog.TreeHash(h.Size, s.HashReader(s.ctx)); h.Size > 0 && (err != nil || root != h.Root) {
+					s.Errorf("root %v at %d, checkpoint %v, %v", root, h.Size, h.Root, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	h, err := s.Head(s.ctx)
+	if err != nil || h.Size != 2*writers*batches {
+		s.Errorf("%d entries, %v", h.Size, err)
+	}
+	counts, err := s.BytesOut(s.ctx)
+	check(s, "bytes", counts, err, []store.ByteCount{{Bytes: uint64(h.Size)}})
 }
 
 func (s *suite) closed() {
