@@ -363,6 +363,7 @@ func TestPhasesAndDirections(t *testing.T) {
 	refuse(server, &ModelRequest{})
 	admit(t, client, server)
 	refuse(server, testWelcome())
+	refuse(server, &ModelRequest{})
 	refuse(client, &Model{})
 	refuse(client, &Auth{Signature: make([]byte, id.SignatureSize)})
 	// Nothing of that reached the wire.

@@ -110,6 +110,30 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// Every input of an HPKE context changes it: a version range or key that was
+// rewritten on the way leaves the two sides with different secrets.
+func TestInfoBindsEverything(t *testing.T) {
+	base := VersionRange{2, 3}
+	seen := map[string]string{}
+	for name, info := range map[string][]byte{
+		"hello":               helloInfo([]byte("g"), base, []byte("e")),
+		"hello, greeting":     helloInfo([]byte("G"), base, []byte("e")),
+		"hello, min":          helloInfo([]byte("g"), VersionRange{1, 3}, []byte("e")),
+		"hello, max":          helloInfo([]byte("g"), VersionRange{2, 4}, []byte("e")),
+		"hello, ephemeral":    helloInfo([]byte("g"), base, []byte("E")),
+		"reply":               replyInfo(2, []byte("g"), []byte("h")),
+		"reply, version":      replyInfo(3, []byte("g"), []byte("h")),
+		"reply, greeting":     replyInfo(2, []byte("G"), []byte("h")),
+		"reply, hello":        replyInfo(2, []byte("g"), []byte("H")),
+		"reply, other border": replyInfo(2, []byte("gh"), nil),
+	} {
+		if old, dup := seen[string(info)]; dup {
+			t.Errorf("%q and %q give the same info", name, old)
+		}
+		seen[string(info)] = name
+	}
+}
+
 // handshakeFrames records one handshake.
 func handshakeFrames(t testing.TB) (greeting, hello, reply []byte) {
 	a, b := memnet.Pair()

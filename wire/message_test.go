@@ -152,6 +152,11 @@ func TestSignatures(t *testing.T) {
 	if auth.Verify(otherPub, here) == nil {
 		t.Error("an auth verifies with another's key")
 	}
+	stolen := &Auth{Agent: otherPub.AgentID()}
+	stolen.Signature = key.Sign(id.LabelAuth, stolen.body(here))
+	if stolen.Verify(pub, here) == nil {
+		t.Error("an auth in another agent's name verifies")
+	}
 	auth.TreeSize++
 	if auth.Verify(pub, here) == nil {
 		t.Error("an auth with another tree size verifies")

@@ -239,14 +239,9 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.ping.Stop()
-	err := c.ws.WriteControl(websocket.CloseMessage,
+	c.ws.WriteControl(websocket.CloseMessage,
 		websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeWait))
-	conn := c.ws.NetConn()
-	if tc, ok := conn.(interface{ NetConn() net.Conn }); ok && err != nil {
-		// A TLS connection would wait 5 s to send its own goodbye into a full socket.
-		conn = tc.NetConn()
-	}
-	conn.Close()
+	c.ws.Close()
 	return nil
 }
 

@@ -155,6 +155,20 @@ func TestCloseUnblocks(t *testing.T) {
 	server.Close()
 }
 
+// A TLS connection whose socket is full closes without its goodbye.
+func TestCloseWithFullSocket(t *testing.T) {
+	client, _ := pair(t)
+	begin := time.Now()
+	client.SetWriteDeadline(begin.Add(300 * time.Millisecond))
+	var err error
+	for err == nil { // the server does not read
+		err = client.WriteFrame(make([]byte, maxFrame))
+	}
+	if d := time.Since(begin); d > 2*time.Second || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v after %v", err, d)
+	}
+}
+
 func TestDeadline(t *testing.T) {
 	client, _ := pair(t)
 	client.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
@@ -548,6 +562,27 @@ func TestDeadPeerIsFound(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A flood of pings, unanswerable because the peer does not read, holds one goroutine.
+func TestPingFlood(t *testing.T) {
+	bubble(t, Limits{}, func(client, server *Conn, raw net.Conn) {
+		client.ping.Stop()
+		client.closed.Store(true)
+		done := read(server)
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		for range 200 {
+			raw.Write([]byte{0x89, 0x80, 1, 2, 3, 4})
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > 2 {
+			t.Errorf("%d goroutines more after 200 pings", n)
+		}
+		server.Close()
+		raw.Close()
+		<-done
+	})
 }
 
 // A peer that lives but does not read is cut by the frame that does not leave.
