@@ -149,8 +149,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	var wait backoff
 	lost := false // the loss was told; say so once, not at every try
 	for {
+		var welcomed time.Time
 		err := a.session(ctx, func() {
-			wait.reset()
+			welcomed = time.Now()
 			lost = false
 		})
 		if ctx.Err() != nil {
@@ -159,6 +160,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		if stop := final(err); stop != nil {
 			a.status.failed(stop)
 			return stop
+		}
+		if !welcomed.IsZero() && time.Since(welcomed) >= goodSession {
+			wait.reset() // a server that ends every session at once is not asked without pause
 		}
 		d := wait.next()
 		if !lost {
@@ -171,6 +175,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// goodSession is how long a connection must have lasted for the next retry to come
+// at once.
+const goodSession = time.Second
 
 func stoppedTimer() *time.Timer {
 	t := time.NewTimer(time.Hour)
@@ -199,8 +207,14 @@ func (a *Agent) persist(records ...vault.Record) error {
 func (a *Agent) stall(r *run, err error) {
 	if r != nil {
 		r.giveUp()
+		epoch := r.epoch
 		r.member, r.told = nil, nil
 		r.stalled = true
+		if r.active && a.ch != nil {
+			// The round need not wait for this branch. If the connection is lost as
+			// well, the next use of it says so.
+			_ = a.ch.Send(&wire.AgentState{Run: r.id, Epoch: epoch, Out: true})
+		}
 	}
 	if a.stalled {
 		return

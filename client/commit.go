@@ -34,7 +34,7 @@ func (a *Agent) onCommitted(m *wire.Committed) error {
 	}
 	entry, err := a.trust.entry(m.Entry, &m.Proof)
 	if err != nil {
-		if stop := a.convict(err); final(stop) != nil {
+		if stop := a.distrust(err); stop != nil {
 			return stop
 		}
 		return fmt.Errorf("the outcome of round %d: %w", m.Round, err)
@@ -218,7 +218,7 @@ func (a *Agent) onRoundAborted(m *wire.RoundAborted) error {
 	}
 	entry, err := a.trust.entry(m.Entry, &m.Proof)
 	if err != nil {
-		if stop := a.convict(err); final(stop) != nil {
+		if stop := a.distrust(err); stop != nil {
 			return stop
 		}
 		return fmt.Errorf("the end of attempt %d: %w", m.R, err)

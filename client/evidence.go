@@ -201,6 +201,17 @@ func (a *Agent) contradict(what string, run id.RunID, parts ...part) error {
 	return c
 }
 
+// distrust judges an error of a log proof: the error that stops the agent, when the
+// log is convicted; one that ends the session, when the proof was made for another
+// checkpoint; nil, when what came with the proof is to be refused.
+func (a *Agent) distrust(err error) error {
+	err = a.convict(err)
+	if final(err) != nil || errors.Is(err, errOtherProof) {
+		return err
+	}
+	return nil
+}
+
 // convict keeps a violation of the log, which anyone with the log's key can check,
 // and returns the error that stops the agent; other errors pass through.
 func (a *Agent) convict(err error) error {

@@ -20,7 +20,7 @@ import (
 func (a *Agent) onOffer(m *wire.PlanOffer) error {
 	entry, err := a.trust.entry(m.Entry, &m.Proof)
 	if err != nil {
-		if stop := a.convict(err); final(stop) != nil {
+		if stop := a.distrust(err); stop != nil {
 			return stop
 		}
 		return a.refuse(m.Run, id.PlanHash{}, wire.RefusalProofInvalid, err)

@@ -22,7 +22,7 @@ func (a *Agent) onRoundOpen(m *wire.RoundOpen) error {
 	}
 	entry, err := a.trust.entry(m.Entry, &m.Proof)
 	if err != nil {
-		if stop := a.convict(err); final(stop) != nil {
+		if stop := a.distrust(err); stop != nil {
 			return stop
 		}
 		return a.refuse(r.id, r.hash, wire.RefusalProofInvalid, fmt.Errorf("round %d: %w", m.Round, err))
@@ -101,6 +101,7 @@ func (a *Agent) openRound(r *run, m *wire.RoundOpen) error {
 	case err == nil:
 	case errors.Is(err, secureagg.ErrOut), errors.Is(err, secureagg.ErrStale), errors.Is(err, secureagg.ErrOutcome):
 		r.giveUp()
+		a.log.Debug("a round waits", "run", r.id.Short(), "round", m.Round, "r", m.R, "reason", err)
 		return nil // the server opens it again when this agent can take part
 	case errors.Is(err, secureagg.ErrConsumed):
 		r.giveUp()

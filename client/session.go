@@ -155,8 +155,32 @@ func (a *Agent) serve(ctx context.Context, in *inbox) error {
 	}
 }
 
+// proofOf returns the log proof that a message carries, or nil.
+func proofOf(m wire.Msg) *wire.Proof {
+	switch m := m.(type) {
+	case *wire.PlanOffer:
+		return &m.Proof
+	case *wire.RoundOpen:
+		return &m.Proof
+	case *wire.Committed:
+		return &m.Proof
+	case *wire.RoundAborted:
+		return &m.Proof
+	}
+	return nil
+}
+
 // handle acts on one message. Its errors end the session.
 func (a *Agent) handle(m wire.Msg) error {
+	// The log is followed even where the message is not: the server's next proof
+	// begins at the checkpoint that this one brings.
+	if p := proofOf(m); p != nil {
+		if err := a.trust.advance(p); err != nil {
+			if stop := a.distrust(err); stop != nil {
+				return stop
+			}
+		}
+	}
 	switch m := m.(type) {
 	case *wire.PlanOffer:
 		return a.onOffer(m)

@@ -135,13 +135,17 @@ func (t *trust) welcome(w *wire.Welcome, ref ServerRef, self id.AgentID, now tim
 	return []vault.Record{{Key: keyCharter, Value: t.charterBytes}, {Key: keyRoster, Value: t.rosterBytes}}, nil
 }
 
+// errOtherProof is a consistency proof from another size than this agent's. It says
+// nothing of the log; the next connection begins with this agent's size.
+var errOtherProof = errors.New("a proof that was made for another checkpoint")
+
 // advance moves the witness to the proof's checkpoint. A *audit.Violation convicts
 // the log.
 func (t *trust) advance(p *wire.Proof) error {
 	head, seen := t.witness.Head()
 	if seen && p.TreeSize > head.Size && p.OldSize != head.Size {
 		// Not the proof that was asked for, so its failure would say nothing of the log.
-		return fmt.Errorf("client: a consistency proof from size %d, the last checkpoint seen has %d", p.OldSize, head.Size)
+		return fmt.Errorf("%w: it is from size %d, the last checkpoint seen has %d", errOtherProof, p.OldSize, head.Size)
 	}
 	proof := make(audit.Proof, len(p.Consistency))
 	for i, h := range p.Consistency {
