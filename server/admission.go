@@ -154,7 +154,8 @@ func (ss *session) auth(m *wire.Auth) error {
 		return &wire.Error{Code: wire.CodeRevoked, Message: "the membership is not valid today", Hint: "check the clock, or ask an administrator to renew it"}
 	}
 	ss.agent = m.Agent
-	charter, roster := ss.s.documents()
+	charter, roster, version := ss.s.documents()
+	ss.roster = version
 	proof, size, err := ss.s.prove(logged{}, m.TreeSize)
 	if err != nil {
 		return err
@@ -314,6 +315,8 @@ func (s *Server) Adopt(ctx context.Context, body []byte) error {
 	s.roster = next
 	close(s.rosterWake)
 	s.rosterWake = make(chan struct{})
+	// Members learn the roster in their Welcome, so they are asked to come again.
+	go s.hangUp()
 	s.log.Info("roster changed", "version", next.Version, "members", len(next.Members))
 	return nil
 }

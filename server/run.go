@@ -37,6 +37,7 @@ type activeRun struct {
 	timers   map[engine.TimerName]*time.Timer
 	entries  map[engine.EntryName]logged
 	opened   time.Time // of the current attempt
+	strategy []byte    // the strategy's state, sealed, as the run's row holds it
 	finished bool
 
 	spoolMu sync.RWMutex
@@ -188,6 +189,9 @@ func (s *Server) executeWrite(run *activeRun, w *engine.Write) error {
 		}
 		pointStaged.Hit()
 	}
+	for i := range b.Runs {
+		b.Runs[i].Strategy = run.strategy
+	}
 	entries := make([]audit.Entry, len(w.Log))
 	for i, l := range w.Log {
 		entries[i] = entry(run.id, l.Round, l.R, l.Digest, l.Payload)
@@ -279,9 +283,7 @@ func (s *Server) stageModel(run *activeRun, m *engine.Model, b *store.Batch) (st
 	b.Models = append(b.Models, store.Model{
 		Run: run.id, Round: m.Round, Hash: m.Hash, File: name, Wrapped: sealed.Wrapped, Manifest: manifest, LogIndex: uint64(s.head.Size),
 	})
-	for i := range b.Runs {
-		b.Runs[i].Strategy = state
-	}
+	run.strategy = state
 	return name, nil
 }
 
@@ -530,7 +532,7 @@ func (s *Server) resumeRun(r store.Run) error {
 	if err != nil {
 		return err
 	}
-	run.engine = e
+	run.engine, run.strategy = e, r.Strategy
 	run.model, run.record, run.round = m.Hash, raw, m.Round
 	s.run = run
 	s.setActive(run)

@@ -368,6 +368,9 @@ func (s *Server) register(ss *session) {
 	if old != nil {
 		old.ch.Close()
 	}
+	if _, _, version := s.documents(); version != ss.roster {
+		ss.ch.Close() // the roster changed under its Welcome
+	}
 }
 
 func (s *Server) unregister(ss *session) {
@@ -407,10 +410,10 @@ func (s *Server) rosterChanged() <-chan struct{} {
 	return s.rosterWake
 }
 
-func (s *Server) documents() (charter, roster []byte) {
+func (s *Server) documents() (charter, roster []byte, version uint64) {
 	s.rosterMu.Lock()
 	defer s.rosterMu.Unlock()
-	return s.charter.AppendBinary(nil), s.roster.AppendBinary(nil)
+	return s.charter.AppendBinary(nil), s.roster.AppendBinary(nil), s.roster.Version
 }
 
 func (s *Server) active() *activeRun {

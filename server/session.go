@@ -42,9 +42,10 @@ type outgoing struct {
 // session is one branch's channel. The reader is ServeConn's goroutine; the writer
 // is a goroutine of the session's own, so that a slow reader delays nobody else.
 type session struct {
-	s     *Server
-	ch    *wire.Channel
-	agent id.AgentID
+	s      *Server
+	ch     *wire.Channel
+	agent  id.AgentID
+	roster uint64 // version of the roster in its Welcome
 
 	mu     sync.Mutex
 	queue  []outgoing
