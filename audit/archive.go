@@ -95,6 +95,7 @@ func (f files) write(w io.Writer) error {
 		h := &zip.FileHeader{
 			Name: name, Method: zip.Store, ReaderVersion: 20, CRC32: crc32.ChecksumIEEE(data),
 			CompressedSize64: uint64(len(data)), UncompressedSize64: uint64(len(data)),
+			//lint:ignore SA1019 CreateRaw writes this field as it is, and Modified not at all
 			ModifiedDate: 1<<5 | 1, // 1980-01-01, the earliest that the format knows
 		}
 		e, err := z.CreateRaw(h)

@@ -193,16 +193,6 @@ func (c *codec) short(v *string, check func(string) error) {
 // name codes what people call something (see id.CheckName).
 func (c *codec) name(v *string) { c.short(v, id.CheckName) }
 
-// optionalName is name, or empty.
-func (c *codec) optionalName(v *string) {
-	c.short(v, func(s string) error {
-		if s == "" {
-			return nil
-		}
-		return id.CheckName(s)
-	})
-}
-
 // token codes a machine-readable word.
 func (c *codec) token(v *string) { c.short(v, checkToken) }
 

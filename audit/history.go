@@ -118,15 +118,6 @@ type exported struct {
 
 func (h *history) charter() *charterVersion { return h.charters[len(h.charters)-1] }
 
-func (h *history) run(r id.RunID) *runHistory {
-	for i := len(h.runs) - 1; i >= 0; i-- {
-		if h.runs[i].record.Run == r {
-			return h.runs[i]
-		}
-	}
-	return nil
-}
-
 // cosignerKeys returns the Ed25519 keys under which an agent may have cosigned.
 func (h *history) cosignerKeys(a id.AgentID) []ed25519.PublicKey {
 	var keys []ed25519.PublicKey

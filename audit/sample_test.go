@@ -41,7 +41,6 @@ type sample struct {
 	root    id.EpochRoot
 	round   uint64
 	r       uint64
-	retries int
 	traffic []Traffic
 }
 

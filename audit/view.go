@@ -362,7 +362,7 @@ func (h *history) who(a id.AgentID) string {
 func values(in []Value) []valueView {
 	out := make([]valueView, 0, len(in))
 	for _, v := range in {
-		out = append(out, valueView{v.Name, v.Value})
+		out = append(out, valueView(v))
 	}
 	return out
 }

@@ -64,10 +64,3 @@ func (c *cohort) index(a id.AgentID) int {
 	}
 	return -1
 }
-
-func (c *cohort) all() (s bitmap) {
-	for i := range c.ids {
-		s.add(i)
-	}
-	return s
-}

@@ -64,7 +64,7 @@ func TestServerWithoutTheKey(t *testing.T) {
 	}
 }
 
-func versioned(client, server VersionRange) (clientErr, serverErr error, ck, sk *sessionKeys) {
+func versioned(client, server VersionRange) (ck, sk *sessionKeys, clientErr, serverErr error) {
 	clientErr, serverErr = both(
 		func(fc FrameConn) (err error) {
 			e, _ := hpke.MLKEM768X25519().GenerateKey()
@@ -86,7 +86,7 @@ func TestVersions(t *testing.T) {
 		{VersionRange{1, 1}, VersionRange{2, 3}, 0},
 		{VersionRange{4, 5}, VersionRange{1, 3}, 0},
 	} {
-		clientErr, serverErr, ck, sk := versioned(tt.client, tt.server)
+		ck, sk, clientErr, serverErr := versioned(tt.client, tt.server)
 		if tt.want != 0 {
 			if clientErr != nil || serverErr != nil || ck.version != tt.want || *ck != *sk {
 				t.Errorf("%v and %v: %v, %v", tt.client, tt.server, clientErr, serverErr)
