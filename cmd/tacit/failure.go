@@ -17,6 +17,7 @@ import (
 	"tacit/server"
 	"tacit/vault"
 	"tacit/wire"
+	"tacit/wire/wsconn"
 )
 
 // Exit codes, as the help lists them.
@@ -95,7 +96,7 @@ func explain(err error) *failure {
 		return &failure{exit: exitInterrupted, code: "interrupted", err: errors.New("interrupted")}
 	case errors.As(err, &refuted), errors.As(err, &violation), errors.As(err, &contra):
 		return is(exitRefuted, "refuted", "do not rely on it; keep it and ask who made it")
-	case errors.As(err, &key), errors.Is(err, wire.ErrServerKey):
+	case errors.As(err, &key), errors.Is(err, wire.ErrServerKey), errors.Is(err, wsconn.ErrCertificate):
 		return is(exitRefuted, "server-key", "check the address; ask the operator for a new joining string")
 	case errors.As(err, &locked):
 		return is(exitConfiguration, "in-use", "stop that process, or give this one a directory of its own")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"tacit/client"
 	"tacit/dataset"
@@ -46,6 +47,9 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 	if _, err := os.Lstat(path); err == nil {
 		return misconfigured("choose another name, or move that file away", "%s is there already", path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := durable.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	return durable.WriteFile(path, data, mode)

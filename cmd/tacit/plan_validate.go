@@ -11,7 +11,7 @@ import (
 // planFile is a plan and what the command line changes in it.
 type planFile struct {
 	File string   `arg:"" type:"path" help:"The plan's file."`
-	Set  []string `help:"Override a key, as in --set training.learning_rate=0.1; repeat for more."`
+	Set  []string `sep:"none" help:"Override a key, as in --set training.learning_rate=0.1; repeat for more."`
 }
 
 func (x *planFile) load() (*plan.Plan, error) {
