@@ -171,7 +171,7 @@ func (e *Engine) collectIfComplete() error {
 	a := e.attempt
 	pending := e.count(func(m *member) bool {
 		_, done := a.blobs[m.agent]
-		return !done && (m.presence == expected || m.presence == here && m.live && m.restartedIn != a.r)
+		return !done && (m.presence == expected || m.presence == here && (m.live || !m.stood) && m.restartedIn != a.r)
 	})
 	if len(a.blobs)+pending < e.epoch.Params().MinRelease {
 		return e.beginClose(&secureagg.Abort{

@@ -56,7 +56,8 @@ type member struct {
 	presence     presence
 	accepted     bool
 	approved     bool   // its approval is in the log
-	live         bool   // takes part in the current epoch
+	stood        bool   // has said on this connection whether it takes part
+	live         bool   // takes part in the current epoch, by its word on this connection
 	restartedIn  uint64 // attempt that was open when its process restarted; 0: none
 	lastReported uint64 // latest attempt it reported in
 	reentry      []byte // its request to be let in again, until it is

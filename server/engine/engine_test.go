@@ -51,6 +51,26 @@ func TestOneDropsBeforeItsReport(t *testing.T) {
 	}
 }
 
+// A channel that is up again says nothing of the process behind it: the next round
+// waits until the member has said that it takes part.
+func TestNextRoundWaitsForAMembersWord(t *testing.T) {
+	w := newWorld(t, 4, nil)
+	a := w.agent(1)
+	a.dieBeforeReport = 2
+	w.start()
+	w.run()
+	a.here = true
+	w.step(Connected{a.id})
+	w.step(PlanAnswer{Agent: a.id, Accept: true})
+	if w.engine.Phase() != Waiting {
+		t.Fatalf("the run stands in %s before the member has spoken", w.engine.Phase())
+	}
+	w.mustFinish()
+	if c := w.noticed("committed")[2]; c.Reported != 4 {
+		t.Errorf("round 2: %+v", c)
+	}
+}
+
 // A process that is back at once still stays out of the attempt that it left.
 func TestRestartAtOnceStaysOutOfTheOpenAttempt(t *testing.T) {
 	w := newWorld(t, 4, nil)

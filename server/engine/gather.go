@@ -13,7 +13,7 @@ func (e *Engine) connected(a id.AgentID) error {
 	if m == nil {
 		return nil // a member since this run's roster was fixed; it joins the next run
 	}
-	m.presence = here
+	m.presence, m.stood, m.live = here, false, false
 	e.send(a, &wire.PlanOffer{Run: e.cfg.Run, Plan: e.canonical, Charter: e.cfg.Charter.Hash()}, EntryName{What: "run"})
 	return nil
 }
@@ -25,7 +25,7 @@ func (e *Engine) gone(a id.AgentID) error {
 	if m == nil || m.presence == away {
 		return nil
 	}
-	m.presence = away
+	m.presence, m.stood, m.live = away, false, false
 	if e.attempt != nil {
 		e.attempt.strip[a] |= audit.Dropped
 	}
