@@ -11,6 +11,7 @@ import (
 
 	"tacit/audit"
 	"tacit/id"
+	"tacit/server/engine"
 	"tacit/server/store"
 	"tacit/wire"
 )
@@ -168,19 +169,29 @@ func (ss *session) auth(m *wire.Auth) error {
 	})
 }
 
-// cosigned keeps a checkpoint that a branch has cosigned.
-func (s *Server) cosigned(agent id.AgentID, signed []byte) error {
-	member := s.member(agent)
-	head, err := s.checkpointFor(agent, signed, member)
+// cosigned keeps a checkpoint that a branch has cosigned. One that covers the end of
+// the latest attempt says that the branch has verified it.
+func (ss *session) cosigned(m *wire.Cosign) error {
+	s := ss.s
+	head, err := s.checkpointFor(ss.agent, m.Checkpoint, s.member(ss.agent))
 	if err != nil {
-		s.log.Warn("a cosignature does not verify", "agent", agent.Short(), "error", err)
+		s.log.Warn("a cosignature does not verify", "agent", ss.agent.Short(), "error", err)
 		return nil
 	}
-	err = s.write(&store.Batch{Cosignatures: []store.Cosignature{{Agent: agent, Size: int64(head.Size), Body: signed}}})
-	if errors.Is(err, store.ErrConflict) {
-		return nil // it has cosigned this checkpoint already, at another second
+	err = s.write(&store.Batch{Cosignatures: []store.Cosignature{{Agent: ss.agent, Size: int64(head.Size), Body: m.Checkpoint}}})
+	if err != nil && !errors.Is(err, store.ErrConflict) { // a conflict: cosigned already, at another second
+		s.fail(err)
+		return err
 	}
-	return err
+	if run := s.active(); run != nil {
+		run.mu.Lock()
+		covers := head.Size > run.end
+		run.mu.Unlock()
+		if covers {
+			s.post(ss, engine.Acknowledged{Agent: ss.agent})
+		}
+	}
+	return nil
 }
 
 // Invite makes a one-time joining string.

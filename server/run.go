@@ -49,6 +49,7 @@ type activeRun struct {
 	record  []byte
 	round   uint64
 	phase   engine.Phase
+	end     uint64 // index of the latest entry that ended an attempt
 	metrics *strategy.Metrics
 }
 
@@ -224,6 +225,11 @@ func (s *Server) executeWrite(run *activeRun, w *engine.Write) error {
 				done[i].document = document
 			}
 			run.entries[l.Name] = done[i]
+			if l.Name.What == "end" {
+				run.mu.Lock()
+				run.end = done[i].index
+				run.mu.Unlock()
+			}
 		}
 	}
 	for _, a := range b.Attempts {

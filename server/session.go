@@ -146,7 +146,7 @@ func (ss *session) handle(m wire.Msg) error {
 	case *wire.ModelRequest:
 		return ss.model(m)
 	case *wire.Cosign:
-		return ss.s.cosigned(ss.agent, m.Checkpoint)
+		return ss.cosigned(m)
 	case *wire.Ping:
 		ss.send(outgoing{msg: &wire.Pong{Nonce: m.Nonce}})
 	case *wire.Pong, *wire.Error:

@@ -37,8 +37,9 @@ func (e *Engine) nextRound() error {
 	return e.openIfReady(false)
 }
 
-// openIfReady opens the next attempt when every member is back, or when the grace
-// is over and enough are.
+// openIfReady opens the next attempt when every member is back and has verified the
+// commit before, or when the grace is over and enough are back. Waiting for their word
+// costs a round trip and spares a round that a branch just lost would be missing from.
 func (e *Engine) openIfReady(graceOver bool) error {
 	everyone := e.count(func(m *member) bool { return m.presence == here && m.accepted }) == len(e.order)
 	renew := e.count(func(m *member) bool { return m.rekey }) > 0 ||
@@ -52,7 +53,8 @@ func (e *Engine) openIfReady(graceOver bool) error {
 	}
 	back := e.count(func(m *member) bool { return m.presence == here && m.live })
 	_, graceRuns := e.timers[TimerGrace]
-	if back == len(e.order) || (graceOver || !graceRuns) && back >= e.needed() {
+	current := e.count(func(m *member) bool { return m.presence == here && m.live && m.current })
+	if current == len(e.order) || (graceOver || !graceRuns) && back >= e.needed() {
 		return e.open()
 	}
 	if graceOver {

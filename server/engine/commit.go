@@ -62,6 +62,9 @@ func (e *Engine) commit(sum []uint32, rec *strategy.Record, state strategy.State
 	if after != before {
 		e.tries = 0
 	}
+	for _, m := range e.members {
+		m.current = false
+	}
 	w := &Write{
 		Batch: store.Batch{
 			Runs:     []store.Run{e.runRow(Waiting, "")},

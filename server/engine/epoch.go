@@ -83,7 +83,7 @@ func (e *Engine) epochMessage(from id.AgentID, msg []byte) error {
 	e.notice(NoticeText{Kind: "epoch-opened", Members: p.N, Text: fmt.Sprintf(
 		"epoch %d: %d branches, quorum %d, shares of %d open a sum, no release below %d", e.epochNumber, p.N, p.Quorum, p.Threshold, p.MinRelease)})
 	for _, m := range e.members {
-		m.stood, m.live = m.presence == here, m.presence == here
+		m.stood, m.live, m.current = m.presence == here, m.presence == here, true
 	}
 	return e.nextRound()
 }
@@ -180,7 +180,7 @@ func (e *Engine) standing(ev Standing) error {
 		e.resend(m)
 		return nil
 	}
-	m.stood, m.live = true, !ev.Out && ev.Epoch == e.epochNumber
+	m.stood, m.current, m.live = true, true, !ev.Out && ev.Epoch == e.epochNumber
 	if m.live {
 		m.reentry = nil
 		e.resend(m)

@@ -25,6 +25,8 @@ type (
 		Epoch uint64
 		Out   bool
 	}
+	// Acknowledged says that a member has verified and cosigned the latest commit.
+	Acknowledged struct{ Agent id.AgentID }
 	// Stage is a protocol message of a member, reports apart.
 	Stage struct {
 		Agent id.AgentID
@@ -51,11 +53,12 @@ type (
 	}
 )
 
-func (Connected) event()  {}
-func (Gone) event()       {}
-func (PlanAnswer) event() {}
-func (Standing) event()   {}
-func (Stage) event()      {}
-func (Report) event()     {}
-func (Timer) event()      {}
-func (Summed) event()     {}
+func (Connected) event()    {}
+func (Gone) event()         {}
+func (PlanAnswer) event()   {}
+func (Standing) event()     {}
+func (Acknowledged) event() {}
+func (Stage) event()        {}
+func (Report) event()       {}
+func (Timer) event()        {}
+func (Summed) event()       {}

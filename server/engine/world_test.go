@@ -350,6 +350,8 @@ func (w *world) receive(a *agent, msg wire.Msg) error {
 		}
 		out, err := a.member.Handle(m.Stage)
 		return w.output(a, out, err)
+	case *wire.Committed:
+		w.step(Acknowledged{a.id})
 	case *wire.RoundOpen:
 		return w.open(a, m)
 	}
