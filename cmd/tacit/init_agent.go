@@ -16,10 +16,10 @@ import (
 type initAgentCommand struct {
 	File        string   `arg:"" optional:"" default:"agent.yaml" help:"File to write."`
 	Site        string   `required:"" help:"This branch's name in the federation."`
-	Data        string   `required:"" help:"This branch's rows; relative paths are relative to FILE."`
-	Split       string   `help:"Which row trains and which tests."`
+	Data        string   `required:"" type:"path" help:"This branch's rows."`
+	Split       string   `type:"path" help:"Which row trains and which tests."`
 	Center      string   `help:"This branch's name in the split file, where that lists several."`
-	State       string   `default:"state" help:"Directory of keys, journal and evidence."`
+	State       string   `default:"state" help:"Directory of keys, journal and evidence; a relative path is relative to FILE."`
 	Allow       []string `help:"Plan hash or model family that may run here; repeat for more. Nothing by default."`
 	MinBranches int      `help:"Smallest epoch to take part in; 0 leaves it to the charter."`
 }
