@@ -64,6 +64,7 @@ const (
 	purposeKeys  = "server keys"
 	purposeSpool = "spool key"
 	purposeState = "strategy state"
+	purposeSum   = "opened sum"
 )
 
 // found makes the keys, the charter and the administrator's key of a new federation.

@@ -94,6 +94,8 @@ func (b *memoryBlobs) Stage(name string, data []byte) error {
 	return nil
 }
 
+func (b *memoryBlobs) Put(name string, data []byte) error { return b.Stage(name, data) }
+
 func (b *memoryBlobs) Publish(string) error      { return nil }
 func (b *memoryBlobs) Discard(string) error      { return nil }
 func (b *memoryBlobs) Staged() ([]string, error) { return nil, nil }

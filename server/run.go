@@ -149,6 +149,10 @@ func (s *Server) execute(run *activeRun, effects []engine.Effect) error {
 			})
 		case *engine.Sum:
 			err = s.executeSum(run, e)
+		case *engine.CatchUp:
+			err = s.executeCatchUp(run, e)
+		case *engine.ForgetSums:
+			err = s.blobs.Shred(sumsOf(run.id))
 		case *engine.Shred:
 			err = s.shredSpool(run, e.R)
 		case *engine.Notice:
@@ -182,6 +186,11 @@ func (s *Server) executeWrite(run *activeRun, w *engine.Write) error {
 	document, digest, err := s.document(run, w, b)
 	if err != nil {
 		return err
+	}
+	if w.Sum != nil {
+		if err := s.keepSum(run, w); err != nil {
+			return err
+		}
 	}
 	var staged string
 	if w.Model != nil {
@@ -340,6 +349,9 @@ func (s *Server) executeSum(run *activeRun, e *engine.Sum) error {
 // finished lets the next run begin.
 func (s *Server) finished(run *activeRun) {
 	run.finished = true
+	if err := s.blobs.Shred(sumsOf(run.id)); err != nil {
+		s.log.Warn("the sums of a finished run are still there", "run", run.id.Short(), "error", err)
+	}
 	for _, t := range run.timers {
 		t.Stop()
 	}

@@ -87,6 +87,7 @@ type Server struct {
 type blobs interface {
 	PutSealed(name string, k *blob.Key, r io.Reader) (blob.Info, error)
 	OpenSealed(name string, k *blob.Key) (io.ReadCloser, error)
+	Put(name string, data []byte) error
 	Stage(name string, data []byte) error
 	Publish(name string) error
 	Discard(name string) error

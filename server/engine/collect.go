@@ -13,12 +13,13 @@ import (
 
 // Phases of an attempt's row.
 const (
+	AttemptCommitted = "committed" // the round has its model
+
 	attemptCollecting = "collecting"
 	attemptVoting     = "voting"
 	attemptReleasing  = "releasing"
 	attemptClosing    = "closing"
 	attemptAborted    = "aborted"
-	attemptCommitted  = "committed"
 )
 
 // nextRound waits for the members and then opens the next attempt, or ends the run
@@ -53,7 +54,7 @@ func (e *Engine) openIfReady(graceOver bool) error {
 	}
 	back := e.count(func(m *member) bool { return m.presence == here && m.live })
 	_, graceRuns := e.timers[TimerGrace]
-	current := e.count(func(m *member) bool { return m.presence == here && m.live && m.current })
+	current := e.count(func(m *member) bool { return m.presence == here && m.live && (m.current || m.behind) })
 	if current == len(e.order) || (graceOver || !graceRuns) && back >= e.needed() {
 		return e.open()
 	}
@@ -173,7 +174,7 @@ func (e *Engine) collectIfComplete() error {
 	a := e.attempt
 	pending := e.count(func(m *member) bool {
 		_, done := a.blobs[m.agent]
-		return !done && (m.presence == expected || m.presence == here && (m.live || !m.stood) && m.restartedIn != a.r)
+		return !done && !m.behind && (m.presence == expected || m.presence == here && (m.live || !m.stood) && m.restartedIn != a.r)
 	})
 	if len(a.blobs)+pending < e.epoch.Params().MinRelease {
 		return e.beginClose(&secureagg.Abort{

@@ -68,13 +68,14 @@ func (e *Engine) commit(sum []uint32, rec *strategy.Record, state strategy.State
 	w := &Write{
 		Batch: store.Batch{
 			Runs:     []store.Run{e.runRow(Waiting, "")},
-			Attempts: []store.Attempt{e.attemptRow(attemptCommitted, store.Attempt{})},
+			Attempts: []store.Attempt{e.attemptRow(AttemptCommitted, store.Attempt{})},
 		},
 		Log: []Entry{{
 			Name: EntryName{"end", a.r}, Round: a.round, R: a.r, Document: true,
 			Payload: audit.RoundCommitted{Task: audit.Task(a.task), Size: uint16(len(online)), Sum: doc.Sum, Before: before, After: after},
 		}},
 		Document: doc,
+		Sum:      words,
 	}
 	if after != before {
 		w.Model = &Model{Round: e.round, Hash: after, Record: rec, State: state}

@@ -47,6 +47,7 @@ type (
 		Log      []Entry
 		Document Document // nil, or a record to complete (traffic, time), store and digest
 		Model    *Model   // nil, or the model record that this transaction makes current
+		Sum      []byte   // nil, or the opened sum that members away will need
 		Opened   uint64   // r of an attempt that begins (the shell keeps its spool key and its time)
 	}
 	// Send hands a message to a member if it is connected; to all members when To is zero.
@@ -67,6 +68,13 @@ type (
 		Dim   int
 		Blobs []string
 	}
+	// CatchUp tells a member of every commit from a round on.
+	CatchUp struct {
+		To    id.AgentID
+		Round uint64
+	}
+	// ForgetSums destroys the opened sums that are kept for members who missed them.
+	ForgetSums struct{}
 	// Shred destroys the spooled inputs of an attempt.
 	Shred struct{ R uint64 }
 	// Notice tells people what happened.
@@ -78,13 +86,15 @@ type (
 	}
 )
 
-func (*Write) effect()    {}
-func (*Send) effect()     {}
-func (*SetTimer) effect() {}
-func (*Sum) effect()      {}
-func (*Shred) effect()    {}
-func (*Notice) effect()   {}
-func (*Finish) effect()   {}
+func (*Write) effect()      {}
+func (*Send) effect()       {}
+func (*SetTimer) effect()   {}
+func (*Sum) effect()        {}
+func (*CatchUp) effect()    {}
+func (*ForgetSums) effect() {}
+func (*Shred) effect()      {}
+func (*Notice) effect()     {}
+func (*Finish) effect()     {}
 
 // Document is a record whose traffic the shell fills in: *audit.EpochRecord,
 // *audit.RoundRecord, *audit.FinishRecord or *audit.RunRecord.

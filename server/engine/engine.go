@@ -58,7 +58,8 @@ type member struct {
 	approved     bool   // its approval is in the log
 	stood        bool   // has said on this connection whether it takes part
 	live         bool   // takes part in the current epoch, by its word on this connection
-	current      bool   // has verified the latest commit, or come back since
+	current      bool   // holds the current model, by its word
+	behind       bool   // cannot get the current model any more
 	restartedIn  uint64 // attempt that was open when its process restarted; 0: none
 	lastReported uint64 // latest attempt it reported in
 	reentry      []byte // its request to be let in again, until it is
@@ -192,11 +193,11 @@ func (e *Engine) step(ev Event) error {
 	case Standing:
 		return e.standing(ev)
 	case Acknowledged:
-		if m := e.members[ev.Agent]; m != nil && !m.current {
-			m.current = true
-			if e.phase == Waiting {
-				return e.openIfReady(false)
-			}
+		return e.acknowledged(ev.Agent)
+	case Behind:
+		if m := e.members[ev.Agent]; m != nil {
+			m.behind = true
+			return e.progress()
 		}
 		return nil
 	case Stage:

@@ -83,7 +83,7 @@ func (e *Engine) epochMessage(from id.AgentID, msg []byte) error {
 	e.notice(NoticeText{Kind: "epoch-opened", Members: p.N, Text: fmt.Sprintf(
 		"epoch %d: %d branches, quorum %d, shares of %d open a sum, no release below %d", e.epochNumber, p.N, p.Quorum, p.Threshold, p.MinRelease)})
 	for _, m := range e.members {
-		m.stood, m.live, m.current = m.presence == here, m.presence == here, true
+		m.stood, m.live = m.presence == here, m.presence == here
 	}
 	return e.nextRound()
 }
@@ -173,14 +173,22 @@ func (e *Engine) relay(from id.AgentID, msg []byte) error {
 // standing acts on a member's word that it takes part, or is out.
 func (e *Engine) standing(ev Standing) error {
 	m := e.members[ev.Agent]
-	if m == nil || !m.accepted || e.epoch == nil {
+	if m == nil || !m.accepted {
+		return nil
+	}
+	m.behind = false
+	if m.current = ev.Round >= e.round; !m.current {
+		e.out = append(e.out, &CatchUp{To: ev.Agent, Round: ev.Round})
+	}
+	e.forgetSums()
+	if e.epoch == nil {
 		return nil
 	}
 	if e.phase == Keying {
 		e.resend(m)
 		return nil
 	}
-	m.stood, m.current, m.live = true, true, !ev.Out && ev.Epoch == e.epochNumber
+	m.stood, m.live = true, !ev.Out && ev.Epoch == e.epochNumber
 	if m.live {
 		m.reentry = nil
 		e.resend(m)

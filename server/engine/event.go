@@ -23,8 +23,12 @@ type (
 	Standing struct {
 		Agent id.AgentID
 		Epoch uint64
+		Round uint64 // the round that it holds the model of
 		Out   bool
 	}
+	// Behind says that a member cannot be told of commits that it missed: the sums
+	// are gone. It votes and releases, but does not report.
+	Behind struct{ Agent id.AgentID }
 	// Acknowledged says that a member has verified and cosigned the latest commit.
 	Acknowledged struct{ Agent id.AgentID }
 	// Stage is a protocol message of a member, reports apart.
@@ -57,6 +61,7 @@ func (Connected) event()    {}
 func (Gone) event()         {}
 func (PlanAnswer) event()   {}
 func (Standing) event()     {}
+func (Behind) event()       {}
 func (Acknowledged) event() {}
 func (Stage) event()        {}
 func (Report) event()       {}

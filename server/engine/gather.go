@@ -97,3 +97,32 @@ func (e *Engine) waiting(what string) {
 	}
 	e.notice(NoticeText{Kind: "waiting", Round: e.round, R: e.r, Members: len(e.order), Dropped: missing, Text: what})
 }
+
+// acknowledged notes that a member has verified the latest commit.
+func (e *Engine) acknowledged(a id.AgentID) error {
+	m := e.members[a]
+	if m == nil || m.current {
+		return nil
+	}
+	m.current = true
+	e.forgetSums()
+	return e.progress()
+}
+
+// forgetSums lets the opened sums go once every member holds the current model.
+func (e *Engine) forgetSums() {
+	if e.count(func(m *member) bool { return m.current }) == len(e.order) {
+		e.out = append(e.out, &ForgetSums{})
+	}
+}
+
+// progress goes on if the last word was the one that was waited for.
+func (e *Engine) progress() error {
+	switch e.phase {
+	case Waiting:
+		return e.openIfReady(false)
+	case Collecting:
+		return e.collectIfComplete()
+	}
+	return nil
+}

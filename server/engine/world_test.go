@@ -44,6 +44,9 @@ type world struct {
 	plain map[uint64]map[id.AgentID][]uint32
 	sums  map[uint64][]uint32
 	done  *Finish
+	// kept are the commits that members away may still need, by round.
+	kept          map[uint64]*wire.Committed
+	lastCommitted uint64
 }
 
 var errCrash = errors.New("the coordinator died")
@@ -55,7 +58,7 @@ type agent struct {
 	here    bool
 	member  *secureagg.Member
 	journal map[string][]byte
-	models  map[id.ModelHash]bool
+	round   uint64 // it holds the model of
 	refuse  string
 	// beforeReport and afterReport kill the agent in an attempt.
 	// loseAtSet and loseAtCertificate cut its connection in an attempt.
@@ -93,7 +96,7 @@ func newWorld(t testing.TB, n int, edit func(*plan.Plan)) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, agents: map[id.AgentID]*agent{}, blobs: map[string][]uint32{}, timers: map[TimerName]uint64{},
-		plain: map[uint64]map[id.AgentID][]uint32{}, sums: map[uint64][]uint32{}}
+		plain: map[uint64]map[id.AgentID][]uint32{}, sums: map[uint64][]uint32{}, kept: map[uint64]*wire.Committed{}}
 	roster := &id.Roster{Federation: charter.Federation}
 	for i := range n {
 		k := key(byte(10 + i))
@@ -101,7 +104,7 @@ func newWorld(t testing.TB, n int, edit func(*plan.Plan)) *world {
 		if roster, err = roster.With(id.Member{Org: "org", Site: fmt.Sprintf("site %d", i), Key: pub, NotBefore: 1, NotAfter: 1 << 40}); err != nil {
 			t.Fatal(err)
 		}
-		w.agents[pub.AgentID()] = &agent{id: pub.AgentID(), key: k, journal: map[string][]byte{}, models: map[id.ModelHash]bool{}}
+		w.agents[pub.AgentID()] = &agent{id: pub.AgentID(), key: k, journal: map[string][]byte{}}
 	}
 	if err := roster.Sign(charter, admin); err != nil {
 		t.Fatal(err)
@@ -182,6 +185,17 @@ func (w *world) execute(effects []Effect) {
 					w.queue = append(w.queue, func() error { return w.receive(ag, msg) })
 				}
 			}
+		case *CatchUp:
+			ag := w.agents[e.To]
+			for round := e.Round; round <= w.lastCommitted && w.kept[round] != nil; round++ {
+				msg := w.kept[round]
+				w.queue = append(w.queue, func() error { return w.receive(ag, msg) })
+			}
+			if w.kept[e.Round] == nil {
+				w.step(Behind{e.To})
+			}
+		case *ForgetSums:
+			clear(w.kept)
 		case *SetTimer:
 			w.timers[e.Name] = e.Number
 		case *Sum:
@@ -226,6 +240,11 @@ func (w *world) write(e *Write) {
 	}
 	if _, err := w.store.Commit(context.Background(), w.fence, &b); err != nil {
 		w.t.Fatalf("commit: %v", err)
+	}
+	if e.Sum != nil {
+		round := e.Log[0].Round
+		w.kept[round] = &wire.Committed{Round: round}
+		w.lastCommitted = round
 	}
 	if w.writes++; w.writes == w.crashAfter {
 		w.crashed = true
@@ -338,7 +357,7 @@ func (w *world) receive(a *agent, msg wire.Msg) error {
 		if err := w.output(a, out, err); err != nil {
 			return err
 		}
-		w.step(Standing{Agent: a.id, Epoch: a.member.Epoch(), Out: a.member.Out()})
+		w.step(Standing{Agent: a.id, Epoch: a.member.Epoch(), Round: a.round, Out: a.member.Out()})
 	case *wire.StageDown:
 		kind, _ := secureagg.Kind(m.Stage)
 		r := a.member.Attempt()
@@ -351,7 +370,12 @@ func (w *world) receive(a *agent, msg wire.Msg) error {
 		out, err := a.member.Handle(m.Stage)
 		return w.output(a, out, err)
 	case *wire.Committed:
-		w.step(Acknowledged{a.id})
+		if m.Round == a.round {
+			a.round++
+		}
+		if a.round > w.lastCommitted {
+			w.step(Acknowledged{a.id})
+		}
 	case *wire.RoundOpen:
 		return w.open(a, m)
 	}
@@ -389,7 +413,7 @@ func (w *world) output(a *agent, out secureagg.Output, err error) error {
 		}
 	}
 	if _, ok := out.Event.(*secureagg.Readmitted); ok {
-		w.step(Standing{Agent: a.id, Epoch: a.member.Epoch(), Out: a.member.Out()})
+		w.step(Standing{Agent: a.id, Epoch: a.member.Epoch(), Round: a.round, Out: a.member.Out()})
 	}
 	return nil
 }
@@ -450,7 +474,7 @@ func (w *world) checkSums() {
 		if !ok && w.restarted {
 			continue // it died between the commit and the announcement
 		}
-		if (a.Phase == attemptCommitted) != ok {
+		if (a.Phase == AttemptCommitted) != ok {
 			w.t.Errorf("attempt %d is %s, but its sum was announced: %v", a.R, a.Phase, ok)
 			continue
 		}
