@@ -251,6 +251,7 @@ func (a *Agent) unstall() error {
 	}
 	a.stalled = false
 	a.log.Info("the journal can be written again")
+	a.status.healed()
 	for _, r := range a.runs {
 		if !r.stalled {
 			continue

@@ -9,6 +9,8 @@ import (
 
 	"tacit/audit"
 	"tacit/id"
+	"tacit/plan"
+	"tacit/strategy"
 )
 
 func sampleEvidence() *Evidence {
@@ -66,6 +68,19 @@ func FuzzEvidence(f *testing.F) {
 
 // A model in the journal reads back as it was, and nothing else does.
 func FuzzHeld(f *testing.F) {
+	p, err := plan.Parse([]byte(testPlan), "toy.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	rec, state, err := strategy.Initial(p)
+	if err != nil {
+		f.Fatal(err)
+	}
+	whole := &held{rec: rec, state: state, known: true, exact: true, next: 3}
+	f.Add(whole.bytes())
+	if got, err := parseHeld(whole.bytes()); err != nil || got.hash != rec.Hash() || !got.known || !got.exact || got.next != 3 {
+		f.Errorf("%+v, %v", got, err)
+	}
 	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x01\x03\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := parseHeld(b)

@@ -124,6 +124,8 @@ func (b *statusBoard) failed(err error) {
 	}
 }
 
+func (b *statusBoard) healed() { b.update(true, func(s *Status) { s.Error = "" }) }
+
 func (b *statusBoard) refused(r Refused) {
 	b.update(true, func(s *Status) { s.Refused, s.Stage = &r, "refused: "+r.Code })
 }
