@@ -118,7 +118,7 @@ var (
 	// ErrOutcome: the outcome (certificate or abort certificate) of the attempt in
 	// which this agent last reported must come first.
 	ErrOutcome = errors.New("secureagg: the outcome of the last reported attempt is missing")
-	// ErrConsumed: this agent's report for the same plan, task and model was not
+	// ErrConsumed: this agent's report for the same plan, task and model or round was not
 	// given up by a quorum, or was given up too often.
 	ErrConsumed = errors.New("secureagg: the model was reported on already")
 )

@@ -46,19 +46,19 @@ type lastReport struct {
 	epoch   uint64
 	r       uint64
 	ctx     id.Ctx
-	key     digest // plan, task, model
+	used    consumed
 	roster  id.RosterHash
 	outcome outcome
 }
 
 func (l *lastReport) bytes() []byte {
-	b := newBuilder(160)
+	b := newBuilder(192)
 	b.AddUint8(journalVersion)
 	b.AddBytes(l.run[:])
 	b.AddUint64(l.epoch)
 	b.AddUint64(l.r)
 	b.AddBytes(l.ctx[:])
-	b.AddBytes(l.key[:])
+	addDigests(b, l.used[:])
 	b.AddBytes(l.roster[:])
 	b.AddUint8(uint8(l.outcome))
 	return b.BytesOrPanic()
@@ -67,11 +67,11 @@ func (l *lastReport) bytes() []byte {
 func (l *lastReport) parse(b []byte) bool {
 	s := cryptobyte.String(b)
 	return readVersion(&s) && s.CopyBytes(l.run[:]) && s.ReadUint64(&l.epoch) && s.ReadUint64(&l.r) && s.CopyBytes(l.ctx[:]) &&
-		s.CopyBytes(l.key[:]) && s.CopyBytes(l.roster[:]) && s.ReadUint8((*uint8)(&l.outcome)) && l.outcome <= outcomeAborted && s.Empty()
+		readDigest(&s, &l.used[0]) && readDigest(&s, &l.used[1]) && s.CopyBytes(l.roster[:]) && s.ReadUint8((*uint8)(&l.outcome)) && l.outcome <= outcomeAborted && s.Empty()
 }
 
-// trainedMark counts the reports on one plan, task and model, and tells whether the
-// latest was given up by a quorum.
+// trainedMark counts the reports on one model or round under a plan and task, and
+// tells whether the latest was given up by a quorum.
 type trainedMark struct {
 	count   uint8
 	aborted bool
@@ -79,18 +79,30 @@ type trainedMark struct {
 
 func (t trainedMark) bytes() []byte { return []byte{journalVersion, t.count, byte(b2i(t.aborted))} }
 
+// trained returns the mark of key. The journal's counts where it knows of more
+// reports than this member made: the members of an agent's runs share these records.
 func (m *Member) trained(key digest) trainedMark {
-	if t, ok := m.counts[key]; ok {
-		return t
-	}
+	own, made := m.counts[key]
 	b, ok := m.get(trainedKey(key))
 	switch {
 	case !ok:
-		return trainedMark{}
+		return own
 	case len(b) != 3 || b[0] != journalVersion || b[2] > 1:
 		return trainedMark{count: maxAttempts} // unreadable: no more of this model
+	case made && own.count >= b[1]:
+		return own
 	}
 	return trainedMark{count: b[1], aborted: b[2] == 1}
+}
+
+// mark changes the marks of what an attempt uses up.
+func (m *Member) mark(out *Output, used consumed, change func(*trainedMark)) {
+	for _, key := range used {
+		t := m.trained(key)
+		change(&t)
+		m.counts[key] = t
+		out.put(trainedKey(key), t.bytes())
+	}
 }
 
 // settle records the outcome of the last reported attempt when h is its header.
@@ -115,10 +127,7 @@ func (m *Member) settleLast(out *Output, h *header, o outcome) {
 	l.outcome = o
 	out.put(keyLast, l.bytes())
 	if o == outcomeAborted {
-		t := m.trained(l.key)
-		t.aborted = true
-		m.counts[l.key] = t
-		out.put(trainedKey(l.key), t.bytes())
+		m.mark(out, l.used, func(t *trainedMark) { t.aborted = true })
 	}
 }
 

@@ -112,7 +112,7 @@ type Member struct {
 	self   int
 	server id.PublicKey
 	get    func(string) ([]byte, bool)
-	counts map[digest]trainedMark // overlay of the journal's trained/… records
+	counts map[digest]trainedMark // of this member's own reports; see trained
 
 	lowest   uint64 // lowest epoch to accept
 	highR    uint64 // highest attempt accepted in the run, across epochs

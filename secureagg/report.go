@@ -232,6 +232,9 @@ func (m *Member) Report(x []uint32) (Output, error) {
 	if len(x) != rd.inputs.Dim {
 		return Output{}, fmt.Errorf("secureagg: the vector has %d words, the attempt %d", len(x), rd.inputs.Dim)
 	}
+	if err := m.checkUnused(&rd.inputs); err != nil {
+		return Output{}, err // another run of the agent has reported meanwhile
+	}
 	keys := m.ep.chain.bytes()
 	var rb [8]byte
 	binary.BigEndian.PutUint64(rb[:], rd.h.R)
@@ -248,16 +251,12 @@ func (m *Member) Report(x []uint32) (Output, error) {
 
 	rd.report = rep.encode()
 	rd.vector = append([]uint32(nil), x...)
-	t := m.trained(rd.inputs.key())
-	t.count++
-	t.aborted = false
-	m.counts[rd.inputs.key()] = t
-	m.last = &lastReport{run: rd.h.Run, epoch: rd.h.Epoch, r: rd.h.R, ctx: rd.h.Ctx, key: rd.inputs.key(), roster: m.c.roster}
+	m.last = &lastReport{run: rd.h.Run, epoch: rd.h.Epoch, r: rd.h.R, ctx: rd.h.Ctx, used: rd.inputs.consumes(), roster: m.c.roster}
 	var out Output
 	m.sign(&out, roleReport)
 	out.put(keyReport, rd.report)
 	out.put(keyVector, vectorBytes(x))
-	out.put(trainedKey(rd.inputs.key()), t.bytes())
+	m.mark(&out, m.last.used, func(t *trainedMark) { t.count, t.aborted = t.count+1, false })
 	out.put(keyLast, m.last.bytes())
 	out.Send = [][]byte{rd.report}
 	out.Event = &Masked{R: rd.h.R, Report: rd.report, Vector: x}

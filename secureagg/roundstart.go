@@ -2,6 +2,7 @@ package secureagg
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -61,9 +62,19 @@ func (in *RoundInputs) add(b *cryptobyte.Builder) {
 	b.AddUint32(uint32(in.Dim))
 }
 
-// key names what may be trained on once: plan, task and model.
-func (in *RoundInputs) key() digest {
-	return hashParts("trained", in.Plan[:], []byte{in.Task}, in.Model[:])
+// consumed names what an attempt uses up: the model under plan and task, and the
+// round under plan and task. The second holds where a server makes models that
+// differ in a bit: two sums over the same rows and other sets would tell what their
+// difference is.
+type consumed [2]digest
+
+func (in *RoundInputs) consumes() consumed {
+	var round [8]byte
+	binary.BigEndian.PutUint64(round[:], in.Round)
+	return consumed{
+		hashParts("trained", in.Plan[:], []byte{in.Task}, in.Model[:]),
+		hashParts("trained round", in.Plan[:], []byte{in.Task}, round[:]),
+	}
 }
 
 // roundStart is R0.
@@ -218,19 +229,25 @@ func (m *Member) enterRound(out *Output, rs *roundStart, start []byte, mayReport
 	out.put(keyRound, m.roundRecord())
 }
 
-// maxAttempts is how often one model may be reported on: once and two retries.
+// maxAttempts is how often one model, or one round, may be reported on: once and two
+// retries.
 const maxAttempts = 3
 
 // checkConsumed holds the rules of aborted rounds (SECAGG, Hardening 2): the last
-// reported attempt has a known outcome, and a model is reported on again only after
-// a quorum gave its attempt up.
+// reported attempt has a known outcome, and a model or a round is reported on again
+// only after a quorum gave its attempt up.
 func (m *Member) checkConsumed(in *RoundInputs) error {
 	if l := m.last; l != nil && l.outcome == outcomeUnknown && l.roster == m.c.roster && l.run == in.Run {
 		return ErrOutcome
 	}
-	t := m.trained(in.key())
-	if t.count > 0 && !t.aborted || t.count >= maxAttempts {
-		return ErrConsumed
+	return m.checkUnused(in)
+}
+
+func (m *Member) checkUnused(in *RoundInputs) error {
+	for _, key := range in.consumes() {
+		if t := m.trained(key); t.count > 0 && !t.aborted || t.count >= maxAttempts {
+			return ErrConsumed
+		}
 	}
 	return nil
 }
