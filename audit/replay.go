@@ -23,6 +23,7 @@ type replay struct {
 	tokens   map[id.Digest]bool // true once redeemed
 	ctxs     map[id.Ctx]bool
 	tries    map[tryKey]int
+	summed   map[any]uint64 // tryKey or roundKey → the entry that certified a set for it
 	models   map[id.ModelHash]bool
 	runs     map[id.RunID]*runHistory
 	configs  map[string]id.Digest
@@ -37,11 +38,17 @@ type tryKey struct {
 	model id.ModelHash
 }
 
+type roundKey struct {
+	plan  id.PlanHash
+	task  Task
+	round uint64
+}
+
 func newReplay(f files, entries int) *replay {
 	return &replay{
 		h:     &history{entries: make([]Entry, 0, entries), members: make(map[id.AgentID][]id.PublicKey), sent: make(map[sentKey]*Traffic)},
 		files: f, used: make(map[string]bool),
-		tokens: make(map[id.Digest]bool), ctxs: make(map[id.Ctx]bool), tries: make(map[tryKey]int),
+		tokens: make(map[id.Digest]bool), ctxs: make(map[id.Ctx]bool), tries: make(map[tryKey]int), summed: make(map[any]uint64),
 		models: make(map[id.ModelHash]bool), runs: make(map[id.RunID]*runHistory),
 		configs: make(map[string]id.Digest), enrolled: make(map[id.AgentID]bool),
 	}

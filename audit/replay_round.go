@@ -95,6 +95,14 @@ func (p *replay) certify(e Entry, v SetCertified) error {
 	case v.Online.IsZero():
 		return errors.New("a set without a digest")
 	}
+	// Two sums of one model, or of one round, over two sets tell what their difference
+	// is; whatever run they are of.
+	for _, key := range []any{tryKey{a.opened.Plan, a.opened.Task, a.opened.Model}, roundKey{a.opened.Plan, a.opened.Task, e.Round}} {
+		if before, twice := p.summed[key]; twice {
+			return fmt.Errorf("a set was certified for this plan, task and model or round in entry %d", before)
+		}
+		p.summed[key] = e.Sequence
+	}
 	a.certEntry, a.certified, a.cert = e.Sequence, v, e.Digest
 	return nil
 }

@@ -93,6 +93,27 @@ func TestGrammar(t *testing.T) {
 			s.r, s.round = 1, 1
 			s.add(RoundOpened{s.epoch, Train, s.plan, s.model, id.Ctx(digestOf("ctx %s %d", run, 1)), id.ConfigHash{}, s.charter.Hash(), s.root, 1, 0, 18}, id.Digest{})
 		}, "ctx was used"},
+		"one model in two runs": {func(s *sample) {
+			open(s)
+			s.commit(Train, all, m)
+			s.finish(1, "completed")
+			s.startRun("heart-logreg", "", "mlp", 22, 1, "x")
+			s.openEpoch()
+			open(s)
+			s.commit(Train, []BranchState{full, full, full, Opened}, m)
+		}, "was certified for this plan"},
+		"one round in two runs": {func(s *sample) {
+			open(s)
+			s.commit(Train, all, m)
+			s.finish(1, "completed")
+			s.model = id.ModelHash(seed(5))
+			s.run, s.r = id.RunID(short(22)), 0
+			s.add(RunStarted{s.plan, s.model, 1}, s.record(&RunRecord{Run: s.run, Plan: s.plan, Name: "x", Family: "mlp", Privacy: "none",
+				Canonical: []byte("canonical plan of heart-logreg"), Text: "x"}))
+			s.openEpoch()
+			open(s)
+			s.commit(Train, []BranchState{full, full, full, Opened}, m)
+		}, "was certified for this plan"},
 		"unmask abort before a certificate": {func(s *sample) { open(s); s.abort(Train, gaveUp, StageUnmask, "x") }, "never certified"},
 		"an outsider in the epoch": {func(s *sample) {
 			s.agents[0] = id.NewPrivateKey(seed(70))
