@@ -72,7 +72,7 @@ func examples() []Msg {
 		&StageUp{Run: run, Stage: pattern(40, 1)},
 		&Report{Run: run, R: 4, Report: pattern(50, 2)},
 		&Vector{Run: run, R: 4, Words: AppendWords(nil, []uint32{1, 0x80000000, 0xffffffff})},
-		&AgentState{Run: run, Epoch: 5, Out: true},
+		&AgentState{Run: run, Epoch: 5, Round: 3, Out: true},
 		&JoinStatus{State: JoinPending, Agent: pub.AgentID(), Fingerprint: pub.Fingerprint(), Reason: "waits for an administrator"},
 		&Welcome{Software: "tacit 1.0", Federation: fill[id.FederationID](3), Charter: pattern(20, 3), Roster: pattern(30, 4),
 			ServerKey: spub.AppendBinary(nil), LogKey: "tacit.example/log+1234abcd+AQID", Proof: proof},

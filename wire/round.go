@@ -264,10 +264,13 @@ func (*Cosign) Kind() Kind     { return KindCosign }
 func (m *Cosign) check() error { return checkMax("checkpoint", m.Checkpoint, maxCheckpoint) }
 
 // AgentState says whether the agent takes part in the epoch that it knows, or is
-// out until the others have vouched for it (SECAGG, Hardening 6).
+// out until the others have vouched for it (SECAGG, Hardening 6), and which round it
+// holds the model of: a server tells it of every commit from that round on before it
+// expects a report.
 type AgentState struct {
 	Run   id.RunID `cbor:"run"`
 	Epoch uint64   `cbor:"epoch"` // the latest it knows; 0: none
+	Round uint64   `cbor:"round"` // the one that begins with the model it holds
 	Out   bool     `cbor:"out"`
 }
 
