@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,22 +19,33 @@ import (
 const tokenLifetimeMax = 30 * 24 * time.Hour
 
 // admit brings a new channel to the point where a member is on its other end: the
-// member's Auth, or a candidate's Join and its approval first.
-func (ss *session) admit(ctx context.Context) error {
-	timer := time.AfterFunc(joinPatience, func() { ss.ch.Close() })
-	defer timer.Stop()
+// member's Auth, or a candidate's Join and its approval first. A stranger has little
+// time for either.
+func (ss *session) admit() error {
+	var next chan arrival // a message that is being read already
 	for {
-		m, err := ss.receive()
-		if err != nil {
-			return err
+		var a arrival
+		if next != nil {
+			a, next = <-next, nil
+		} else {
+			a = ss.receive()
 		}
-		switch m := m.(type) {
+		if a.err != nil {
+			return a.err
+		}
+		switch m := a.msg.(type) {
 		case *wire.Join:
-			if err := ss.join(ctx, m); err != nil {
+			var err error
+			if next, err = ss.join(m, a); err != nil {
 				return err
 			}
 		case *wire.Auth:
-			return ss.auth(m)
+			if err := ss.auth(m); err != nil {
+				return err
+			}
+			ss.patience.Stop()
+			ss.count(m.Agent, a)
+			return nil
 		default:
 			return &wire.Error{Code: wire.CodeProtocol, Message: "neither Join nor Auth came first"}
 		}
@@ -43,35 +53,46 @@ func (ss *session) admit(ctx context.Context) error {
 }
 
 // join checks a candidate's token and keys and answers where it stands; then it
-// waits with the candidate until an administrator has decided.
-func (ss *session) join(ctx context.Context, m *wire.Join) error {
+// waits with the candidate until an administrator has decided. It returns where the
+// candidate's next message will come from.
+func (ss *session) join(m *wire.Join, a arrival) (next chan arrival, err error) {
 	key, err := m.Verify(ss.ch.Binding())
 	if err != nil {
-		return &wire.Error{Code: wire.CodeBadSignature, Message: "the joining branch does not prove that it holds its key"}
+		return nil, &wire.Error{Code: wire.CodeBadSignature, Message: "the joining branch does not prove that it holds its key"}
 	}
 	agent := key.AgentID()
 	if err := ss.s.enrol(m, key); err != nil {
-		return err
+		return nil, err
 	}
+	ss.count(agent, a)
+	ss.patience.Reset(joinPatience)
+	defer ss.patience.Reset(strangerPatience)
+	ss.s.await(agent, ss)
+	defer ss.s.awaited(agent, ss)
 	for {
-		changed := ss.s.rosterChanged()
+		changed := ss.s.rosterChanges()
 		status := &wire.JoinStatus{State: wire.JoinPending, Agent: agent, Fingerprint: key.Fingerprint()}
 		if ss.s.member(agent) != nil {
 			status.State = wire.JoinApproved
 		}
 		if err := ss.ch.Send(status); err != nil {
-			return err
+			return nil, err
 		}
 		if status.State == wire.JoinApproved {
-			return nil
+			return next, nil
 		}
-		// The candidate says nothing while it waits, so its channel is not read
-		// here; a lost one is noticed when the answer is sent.
+		if next == nil { // a candidate says nothing while it waits, but it may go
+			next = make(chan arrival, 1)
+			go func() { next <- ss.receive() }()
+		}
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(joinPatience):
-			return &wire.Error{Code: wire.CodeNotApproved, Message: "no administrator has decided yet", Hint: "run the same command again later"}
+		case <-ss.ctx.Done():
+			return nil, ss.ctx.Err()
+		case a := <-next:
+			if a.err != nil {
+				return nil, a.err
+			}
+			return nil, &wire.Error{Code: wire.CodeProtocol, Message: "a candidate waits for its approval"}
 		case <-changed:
 		}
 	}
@@ -93,6 +114,7 @@ func (s *Server) enrol(m *wire.Join, key id.PublicKey) error {
 	}
 	hash := id.Token(m.Token).Hash()
 	var token *store.Token
+	now := time.Now()
 	b := &store.Batch{}
 	for i := range tokens {
 		t := &tokens[i]
@@ -101,11 +123,10 @@ func (s *Server) enrol(m *wire.Join, key id.PublicKey) error {
 		}
 		if subtle.ConstantTimeCompare(t.Hash[:], hash[:]) == 1 {
 			token = t
-		} else if t.Redeemed.IsZero() {
+		} else if t.Redeemed.IsZero() && t.Tries < store.MaxTries && now.Before(t.Expires) {
 			b.WrongTries = append(b.WrongTries, t.ID)
 		}
 	}
-	now := time.Now()
 	switch {
 	case token == nil:
 		if len(b.WrongTries) > 0 {
@@ -154,7 +175,7 @@ func (ss *session) auth(m *wire.Auth) error {
 	if now := time.Now().Unix(); now < member.NotBefore || now > member.NotAfter {
 		return &wire.Error{Code: wire.CodeRevoked, Message: "the membership is not valid today", Hint: "check the clock, or ask an administrator to renew it"}
 	}
-	ss.agent = m.Agent
+	ss.agent, ss.notAfter = m.Agent, time.Unix(member.NotAfter, 0)
 	charter, roster, version := ss.s.documents()
 	ss.roster = version
 	proof, size, err := ss.s.prove(logged{}, m.TreeSize)
@@ -178,9 +199,7 @@ func (ss *session) cosigned(m *wire.Cosign) error {
 		s.log.Warn("a cosignature does not verify", "agent", ss.agent.Short(), "error", err)
 		return nil
 	}
-	err = s.write(&store.Batch{Cosignatures: []store.Cosignature{{Agent: ss.agent, Size: int64(head.Size), Body: m.Checkpoint}}})
-	if err != nil && !errors.Is(err, store.ErrConflict) { // a conflict: cosigned already, at another second
-		s.fail(err)
+	if err := s.keepCosigned(ss.agent, int64(head.Size), m.Checkpoint); err != nil {
 		return err
 	}
 	if run := s.active(); run != nil {
@@ -188,7 +207,7 @@ func (ss *session) cosigned(m *wire.Cosign) error {
 		covers := head.Size > run.end
 		run.mu.Unlock()
 		if covers {
-			s.post(ss, engine.Acknowledged{Agent: ss.agent})
+			ss.post(engine.Acknowledged{Agent: ss.agent})
 		}
 	}
 	return nil
@@ -306,13 +325,15 @@ func (s *Server) Adopt(ctx context.Context, body []byte) error {
 	if err := next.Verify(s.charter); err != nil {
 		return &DeniedError{Reason: err.Error()}
 	}
-	if run, busy := s.busy(); busy {
-		return &DeniedError{Reason: fmt.Sprintf("run %s is in progress; its roster is fixed until it ends", run.Short())}
-	}
 	s.rosterMu.Lock()
 	defer s.rosterMu.Unlock()
+	if run, busy, err := s.underway(ctx); err != nil {
+		return err
+	} else if busy {
+		return &DeniedError{Reason: fmt.Sprintf("run %s is in progress; its roster is fixed until it ends", run.Short()), Advice: "sign and bring the roster again when the run is over"}
+	}
 	if next.Version != s.roster.Version+1 || s.roster.Version > 0 && next.Previous != s.roster.Hash() {
-		return &DeniedError{Reason: fmt.Sprintf("roster version %d does not follow version %d; propose it again", next.Version, s.roster.Version)}
+		return &DeniedError{Reason: fmt.Sprintf("roster version %d does not follow version %d; propose it again", next.Version, s.roster.Version), Advice: "tacit site approve makes the next version"}
 	}
 	b := &store.Batch{Rosters: []store.Roster{{Version: next.Version, Body: body}}}
 	for i := range next.Members {
@@ -327,7 +348,7 @@ func (s *Server) Adopt(ctx context.Context, body []byte) error {
 	close(s.rosterWake)
 	s.rosterWake = make(chan struct{})
 	// Members learn the roster in their Welcome, so they are asked to come again.
-	go s.hangUp()
+	s.hangUp(rosterChanged)
 	s.log.Info("roster changed", "version", next.Version, "members", len(next.Members))
 	return nil
 }

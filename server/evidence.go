@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +21,10 @@ import (
 // log so far, the report that the verifier's own verdict heads, the entry that says
 // so, and a checkpoint over both. Nothing else enters the log meanwhile.
 func (s *Server) Evidence(ctx context.Context) ([]byte, error) {
+	members := s.members() // before the lock: a roster's adoption commits under its own
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	src, err := s.source(ctx)
+	src, err := s.source(ctx, members)
 	if err != nil {
 		return nil, err
 	}
@@ -34,16 +38,16 @@ func (s *Server) Evidence(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	size := s.head.Size
-	head, err := s.store.Commit(ctx, s.fence, &store.Batch{ExpectSize: &size, Entries: [][]byte{raw}})
+	head, err := s.store.Commit(context.Background(), s.fence, &store.Batch{ExpectSize: &size, Entries: [][]byte{raw}})
 	if err != nil {
-		return nil, err
+		return nil, s.refused(err)
 	}
 	s.head = head
 	return draft.Assemble(raw, head.Checkpoint)
 }
 
 // source gathers what the archive is made of, as of the current checkpoint.
-func (s *Server) source(ctx context.Context) (audit.Source, error) {
+func (s *Server) source(ctx context.Context, members []id.Member) (audit.Source, error) {
 	src := audit.Source{
 		LogKey: s.charter.LogKey, Checkpoint: s.head.Checkpoint,
 		Record: func(d id.Digest) ([]byte, error) { return s.store.Record(ctx, d) },
@@ -72,48 +76,88 @@ func (s *Server) source(ctx context.Context) (audit.Source, error) {
 			src.Rosters = append(src.Rosters, body)
 		}
 	}
-	src.Cosigned, err = s.cosignedCheckpoints(ctx)
+	src.Cosigned, err = s.cosignedCheckpoints(ctx, members)
 	return src, err
 }
 
-// cosignedCheckpoints are the checkpoints that branches have cosigned, with every
-// cosignature known of each.
-func (s *Server) cosignedCheckpoints(ctx context.Context) (out [][]byte, err error) {
-	latest := map[id.AgentID]int64{}
-	for size := s.head.Size; size > 0 && len(latest) < len(s.roster.Members); size-- {
+// cosignedSetting remembers the newest checkpoint that a branch has cosigned.
+func cosignedSetting(agent id.AgentID, size int64) store.Setting {
+	return store.Setting{Name: "cosigned/" + agent.String(), Value: binary.BigEndian.AppendUint64(nil, uint64(size))}
+}
+
+// loadCosigned learns what the members have cosigned in earlier processes.
+func (s *Server) loadCosigned(ctx context.Context) error {
+	for i := range s.roster.Members {
+		if err := s.loadCosignedBy(ctx, s.roster.Members[i].Agent()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) loadCosignedBy(ctx context.Context, agent id.AgentID) error {
+	v, err := s.store.Setting(ctx, cosignedSetting(agent, 0).Name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err == nil && len(v) != 8 {
+		err = errors.New("it is no number")
+	}
+	if err != nil {
+		return fmt.Errorf("server: newest cosignature of %s: %w", agent, err)
+	}
+	s.cosigned[agent] = int64(binary.BigEndian.Uint64(v))
+	return nil
+}
+
+// keepCosigned keeps a checkpoint that a branch has cosigned, if it is its newest.
+func (s *Server) keepCosigned(agent id.AgentID, size int64, signed []byte) error {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	if size <= s.cosigned[agent] {
+		return nil
+	}
+	_, err := s.commit(&store.Batch{
+		Cosignatures: []store.Cosignature{{Agent: agent, Size: size, Body: signed}},
+		Settings:     []store.Setting{cosignedSetting(agent, size)},
+	})
+	if err == nil {
+		s.cosigned[agent] = size
+	}
+	return err
+}
+
+// cosignedCheckpoints are the checkpoints that the members have cosigned last,
+// ascending by size, each with the cosignatures that are the members' newest.
+func (s *Server) cosignedCheckpoints(ctx context.Context, members []id.Member) (out [][]byte, err error) {
+	sizes := map[int64]bool{}
+	for i := range members {
+		if size := s.cosigned[members[i].Agent()]; size > 0 {
+			sizes[size] = true
+		}
+	}
+	for _, size := range slices.Sorted(maps.Keys(sizes)) {
+		joined, err := s.store.Checkpoint(ctx, size)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // another checkpoint of that size was never kept
+		}
+		if err != nil {
+			return nil, err
+		}
 		list, err := s.store.Cosignatures(ctx, size)
 		if err != nil {
 			return nil, err
 		}
-		var joined []byte
 		for _, c := range list {
-			if _, newer := latest[c.Agent]; newer {
-				continue
-			}
-			latest[c.Agent] = size
 			line := cosignature(c.Body, c.Agent)
-			if line == nil {
+			if line == nil || s.cosigned[c.Agent] != size {
 				continue
-			}
-			if joined == nil {
-				if joined, err = s.store.Checkpoint(ctx, size); err != nil {
-					if errors.Is(err, store.ErrNotFound) {
-						break // another checkpoint of that size was never kept
-					}
-					return nil, err
-				}
 			}
 			if joined, err = audit.AddCosignature(joined, line); err != nil {
 				return nil, err
 			}
 		}
-		if joined != nil {
-			out = append(out, joined)
-		}
-	}
-	// Ascending by size, as the archive has them.
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
+		out = append(out, joined)
 	}
 	return out, nil
 }

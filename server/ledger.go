@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,10 +48,21 @@ func (s *Server) commit(b *store.Batch, entries ...audit.Entry) ([]logged, error
 	head, err := s.store.Commit(context.Background(), s.fence, b)
 	if err != nil {
 		s.traffic.putBack(pending)
-		return nil, err
+		return nil, s.refused(err)
 	}
 	s.head = head
 	return out, nil
+}
+
+// refused stops the server over a commit that the disk or another process has
+// refused; what is on disk is what a restart goes on from. A batch that contradicts
+// what is stored concerns its author alone.
+func (s *Server) refused(err error) error {
+	var token *store.TokenError
+	if !errors.Is(err, store.ErrConflict) && !errors.As(err, &token) {
+		s.fail(err)
+	}
+	return err
 }
 
 // write commits outside the run's loop.
@@ -96,12 +109,45 @@ func hashes(p audit.Proof) [][32]byte {
 	return out
 }
 
-// find looks an entry up that an earlier process wrote.
+// startSetting remembers where in the log a run begins.
+func startSetting(run id.RunID, index uint64) store.Setting {
+	return store.Setting{Name: "started/" + run.String(), Value: binary.BigEndian.AppendUint64(nil, index)}
+}
+
+// endSetting remembers where in the log an attempt ends.
+func endSetting(run id.RunID, r, index uint64) store.Setting {
+	return store.Setting{Name: fmt.Sprintf("end/%s/%d", run, r), Value: binary.BigEndian.AppendUint64(nil, index)}
+}
+
+// approvalSetting remembers that an agent's approval of a plan is in the log.
+func approvalSetting(hash id.PlanHash, agent id.AgentID) store.Setting {
+	return store.Setting{Name: "approved/" + hash.String() + "/" + agent.String(), Value: []byte{1}}
+}
+
+// find looks an entry up that is not at hand: where runs begin and attempts end is
+// remembered, and the opening of the current attempt lies near the end of the log.
 func (s *Server) find(run id.RunID, name engine.EntryName) (logged, error) {
 	s.commitMu.Lock()
 	size := s.head.Size
 	s.commitMu.Unlock()
-	const page = 256
+	key := ""
+	switch name.What {
+	case "run":
+		key = startSetting(run, 0).Name
+	case "end":
+		key = endSetting(run, name.R, 0).Name
+	}
+	if key != "" {
+		v, err := s.store.Setting(context.Background(), key)
+		if err == nil && len(v) != 8 {
+			err = errors.New("it is no number")
+		}
+		if err != nil {
+			return logged{}, fmt.Errorf("server: where the log has entry %q of run %s, attempt %d: %w", name.What, run, name.R, err)
+		}
+		size = min(size, int64(binary.BigEndian.Uint64(v))+1)
+	}
+	const page = 64
 	for to := size; to > 0; to -= page {
 		from := max(0, to-page)
 		entries, err := s.store.Entries(context.Background(), from, to)

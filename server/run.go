@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +45,7 @@ type activeRun struct {
 	spoolMu sync.RWMutex
 	spoolR  uint64    // attempt that takes reports; 0: none; under spoolMu
 	spool   *blob.Key // its key; under spoolMu
+	spooled sync.Map  // digest of each agent's first input of spoolR
 
 	mu      sync.Mutex // guards what follows
 	model   id.ModelHash
@@ -56,14 +59,15 @@ type activeRun struct {
 // event is one event on its way to the loop.
 type event struct {
 	from *session // nil: not from a branch
+	slot bool     // it occupies one of from's slots
 	run  id.RunID // zero: whichever is active
 	ev   engine.Event
 }
 
-// post hands an event to the loop, in order.
-func (s *Server) post(from *session, ev engine.Event) {
+// enqueue hands an event to the loop, in order.
+func (s *Server) enqueue(e event) {
 	s.queueMu.Lock()
-	s.queue = append(s.queue, event{from: from, ev: ev})
+	s.queue = append(s.queue, e)
 	s.queueMu.Unlock()
 	s.poke()
 }
@@ -77,8 +81,21 @@ func (s *Server) poke() {
 
 // loop owns the engine: it starts queued runs and feeds the active one.
 func (s *Server) loop(ctx context.Context) error {
+	defer close(s.stopped)
+	defer func() {
+		if s.run != nil {
+			s.run.stopTimers()
+		}
+	}()
 	for {
-		if s.run == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.failed:
+			return err
+		default:
+		}
+		if s.run == nil && s.startable.Swap(false) {
 			if err := s.startNext(); err != nil {
 				return err
 			}
@@ -105,16 +122,22 @@ func (s *Server) loop(ctx context.Context) error {
 	}
 }
 
-// dispatch gives one event to the engine if it still concerns it.
+// dispatch gives one event to the engine if it still concerns it: of an agent's
+// channels only the newest speaks for it.
 func (s *Server) dispatch(e event) error {
+	if e.slot {
+		defer func() { <-e.from.slots }()
+	}
 	switch ev := e.ev.(type) {
 	case engine.Connected:
 		s.present[ev.Agent] = e.from
-	case engine.Gone:
-		if s.present[ev.Agent] != e.from {
-			return nil // a newer channel of the same agent is up
+	default:
+		if e.from != nil && s.present[e.from.agent] != e.from {
+			return nil
 		}
-		delete(s.present, ev.Agent)
+		if gone, ok := ev.(engine.Gone); ok {
+			delete(s.present, gone.Agent)
+		}
 	}
 	run := s.run
 	if run == nil || run.finished || !e.run.IsZero() && e.run != run.id {
@@ -142,10 +165,7 @@ func (s *Server) execute(run *activeRun, effects []engine.Effect) error {
 			}
 			name, number := e.Name, e.Number
 			run.timers[name] = time.AfterFunc(e.After, func() {
-				s.queueMu.Lock()
-				s.queue = append(s.queue, event{run: run.id, ev: engine.Timer{Name: name, Number: number}})
-				s.queueMu.Unlock()
-				s.poke()
+				s.enqueue(event{run: run.id, ev: engine.Timer{Name: name, Number: number}})
 			})
 		case *engine.Sum:
 			err = s.executeSum(run, e)
@@ -180,6 +200,7 @@ func (s *Server) executeWrite(run *activeRun, w *engine.Write) error {
 			return err
 		}
 		run.opened = time.Now()
+		maps.DeleteFunc(run.entries, func(n engine.EntryName, _ logged) bool { return n.R != 0 }) // of attempts that are over
 	}
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
@@ -210,6 +231,15 @@ func (s *Server) executeWrite(run *activeRun, w *engine.Write) error {
 		}
 		if l.Document {
 			entries[i].Digest = digest
+		}
+		index := uint64(s.head.Size) + uint64(i)
+		switch p := l.Payload.(type) {
+		case audit.RunStarted:
+			b.Settings = append(b.Settings, startSetting(run.id, index))
+		case audit.RoundCommitted:
+			b.Settings = append(b.Settings, endSetting(run.id, l.R, index))
+		case audit.PlanApproved:
+			b.Settings = append(b.Settings, approvalSetting(p.Plan, p.Agent))
 		}
 	}
 	done, err := s.commit(b, entries...)
@@ -352,11 +382,21 @@ func (s *Server) finished(run *activeRun) {
 	if err := s.blobs.Shred(sumsOf(run.id)); err != nil {
 		s.log.Warn("the sums of a finished run are still there", "run", run.id.Short(), "error", err)
 	}
-	for _, t := range run.timers {
-		t.Stop()
-	}
+	run.stopTimers()
 	s.setActive(nil)
 	s.run = nil
+	s.wake()
+}
+
+func (r *activeRun) stopTimers() {
+	for _, t := range r.timers {
+		t.Stop()
+	}
+}
+
+// wake lets the loop look for a run to start.
+func (s *Server) wake() {
+	s.startable.Store(true)
 	s.poke()
 }
 
@@ -392,26 +432,60 @@ func (s *Server) notice(run *activeRun, n engine.NoticeText) {
 		run.mu.Unlock()
 	}
 	s.events.add(ev)
-	s.log.Info(n.Kind, "run", run.id.Short(), "round", n.Round, "r", n.R, "site", ev.Site, "text", n.Text)
+	s.log.Info(n.Kind, logFields(&ev)...)
 }
 
-// startNext begins the oldest queued run, or goes on with the one that an earlier
-// process left.
+// logFields are an event's fields that say something, for one line of a log.
+func logFields(ev *Event) []any {
+	fields := []any{"run", ev.Run.Short()}
+	add := func(name string, value any, zero bool) {
+		if !zero {
+			fields = append(fields, name, value)
+		}
+	}
+	if ev.R != 0 { // before its first attempt a run has no round to speak of
+		fields = append(fields, "round", ev.Round, "r", ev.R)
+	}
+	add("task", ev.Task, ev.Task == "")
+	add("site", ev.Site, ev.Site == "")
+	switch ev.Kind {
+	case "reported":
+		fields = append(fields, "reported", fmt.Sprintf("%d/%d", ev.Reported, ev.Members))
+	case "certified", "committed":
+		fields = append(fields, "set", fmt.Sprintf("%d/%d", ev.Reported, ev.Members))
+	}
+	if len(ev.Dropped) > 0 {
+		name := "without"
+		if ev.Kind == "waiting" {
+			name = "for"
+		}
+		fields = append(fields, name, strings.Join(ev.Dropped, ","))
+	}
+	if ev.Kind == "committed" && ev.Task != plan.Statistics.String() {
+		fields = append(fields, "loss", fmt.Sprintf("%.4f", ev.Loss), "accuracy", fmt.Sprintf("%.3f", ev.Accuracy))
+	}
+	add("code", ev.Code, ev.Code == "")
+	add("text", ev.Text, ev.Text == "")
+	return fields
+}
+
+// interrupted reports whether an earlier process left the run in the middle.
+func interrupted(r store.Run) bool {
+	return r.State != stateQueued && r.State != stateDone && r.State != stateStopped
+}
+
+// startNext goes on with the run that an earlier process left, or begins the oldest
+// queued one.
 func (s *Server) startNext() error {
-	ctx := context.Background()
-	runs, err := s.store.Runs(ctx)
+	runs, err := s.store.Runs(context.Background())
 	if err != nil {
 		return err
 	}
-	for _, r := range runs {
-		switch r.State {
-		case stateDone, stateStopped:
-			continue
-		case stateQueued:
-			return s.startRun(r)
-		default:
-			return s.resumeRun(r)
-		}
+	if i := slices.IndexFunc(runs, interrupted); i >= 0 {
+		return s.resumeRun(runs[i])
+	}
+	if i := slices.IndexFunc(runs, func(r store.Run) bool { return r.State == stateQueued }); i >= 0 {
+		return s.startRun(runs[i])
 	}
 	return nil
 }
@@ -429,20 +503,52 @@ func (s *Server) newRun(r store.Run, roster *id.Roster) (*activeRun, engine.Conf
 		id: r.ID, plan: p, hash: p.Hash(), roster: roster,
 		timers: map[engine.TimerName]*time.Timer{}, entries: map[engine.EntryName]logged{},
 	}
-	return run, engine.Config{Key: s.keys.sign, Charter: s.charter, Roster: roster, Run: r.ID, Plan: p, Epoch: last, Created: r.Created}, nil
+	tried, err := s.tried(run.hash, r.ID)
+	if err != nil {
+		return nil, engine.Config{}, err
+	}
+	return run, engine.Config{Key: s.keys.sign, Charter: s.charter, Roster: roster, Run: r.ID, Plan: p, Epoch: last, Created: r.Created, Tried: tried}, nil
+}
+
+// tried counts the attempts that runs of a plan, except for one, have made on each
+// model.
+func (s *Server) tried(hash id.PlanHash, except id.RunID) (map[engine.Try]int, error) {
+	ctx := context.Background()
+	runs, err := s.store.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n := map[engine.Try]int{}
+	for _, r := range runs {
+		if r.PlanHash != hash || r.ID == except || r.State == stateQueued {
+			continue
+		}
+		attempts, err := s.store.Attempts(ctx, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range attempts {
+			n[engine.Try{Task: plan.Task(a.Task), Model: a.Model}]++
+		}
+	}
+	return n, nil
 }
 
 // startRun begins a queued run with the roster of the moment.
 func (s *Server) startRun(r store.Run) error {
-	s.rosterMu.Lock()
+	s.rosterMu.Lock() // no other roster comes into force meanwhile
 	roster := s.roster
-	s.rosterMu.Unlock()
 	run, cfg, err := s.newRun(r, roster)
+	if err == nil {
+		s.setActive(run)
+	}
+	s.rosterMu.Unlock()
 	if err != nil {
 		return err
 	}
 	run.engine, err = engine.New(cfg)
 	if err != nil {
+		s.setActive(nil)
 		return s.refuseRun(r, err)
 	}
 	record, err := runRecord(run)
@@ -453,7 +559,6 @@ func (s *Server) startRun(r store.Run) error {
 		return err
 	}
 	s.run = run
-	s.setActive(run)
 	if err := s.execute(run, run.engine.Start(record)); err != nil {
 		return err
 	}
@@ -482,7 +587,7 @@ func (s *Server) refuseRun(r store.Run, why error) error {
 		return err
 	}
 	s.events.add(Event{Time: time.Now().UTC(), Run: r.ID, Kind: "stopped", Text: reason})
-	s.poke()
+	s.wake()
 	return nil
 }
 
@@ -543,7 +648,7 @@ func (s *Server) resumeRun(r store.Run) error {
 			return err
 		}
 	}
-	if stored.Approved, err = s.approvals(run.hash); err != nil {
+	if stored.Approved, err = s.approvals(run.hash, roster); err != nil {
 		return err
 	}
 	e, effects, err := engine.Restore(cfg, stored)
@@ -560,20 +665,18 @@ func (s *Server) resumeRun(r store.Run) error {
 	return s.introduce(run)
 }
 
-// approvals lists who has approved the plan, from the log.
-func (s *Server) approvals(hash id.PlanHash) (out []id.AgentID, err error) {
-	entries, err := s.store.Entries(context.Background(), 0, s.head.Size)
-	if err != nil {
-		return nil, err
-	}
-	for _, raw := range entries {
-		e, err := audit.ParseEntry(raw)
+// approvals lists whose approval of the plan is in the log.
+func (s *Server) approvals(hash id.PlanHash, roster *id.Roster) (out []id.AgentID, err error) {
+	for i := range roster.Members {
+		agent := roster.Members[i].Agent()
+		_, err := s.store.Setting(context.Background(), approvalSetting(hash, agent).Name)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		if p, ok := e.Payload.(audit.PlanApproved); ok && p.Plan == hash {
-			out = append(out, p.Agent)
-		}
+		out = append(out, agent)
 	}
 	return out, nil
 }

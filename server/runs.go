@@ -34,7 +34,8 @@ func (s *Server) Submit(ctx context.Context, canonical []byte) (id.RunID, error)
 		return id.RunID{}, &TooFewError{Have: have, Want: want}
 	}
 	if have > p.Federation.MaxBranches {
-		return id.RunID{}, &DeniedError{Reason: fmt.Sprintf("%d branches are enrolled, the plan's max_branches is %d", have, p.Federation.MaxBranches)}
+		return id.RunID{}, &DeniedError{Reason: fmt.Sprintf("%d branches are enrolled, the plan's max_branches is %d", have, p.Federation.MaxBranches),
+			Advice: "raise federation.max_branches in the plan: every enrolled branch takes part"}
 	}
 	var run id.RunID
 	if _, err := rand.Read(run[:]); err != nil {
@@ -44,6 +45,11 @@ func (s *Server) Submit(ctx context.Context, canonical []byte) (id.RunID, error)
 	if err != nil {
 		return id.RunID{}, err
 	}
+	s.submitMu.Lock()
+	defer s.submitMu.Unlock()
+	if err := s.checkTries(ctx, p, rec.Hash()); err != nil {
+		return id.RunID{}, err
+	}
 	err = s.write(&store.Batch{Runs: []store.Run{{
 		ID: run, PlanHash: p.Hash(), Plan: canonical, Created: time.Now(), State: stateQueued, Model: rec.Hash(), Round: p.FirstRound(),
 	}}})
@@ -51,8 +57,46 @@ func (s *Server) Submit(ctx context.Context, canonical []byte) (id.RunID, error)
 		return id.RunID{}, err
 	}
 	s.events.add(Event{Time: time.Now().UTC(), Run: run, Kind: "queued", Text: p.Name})
-	s.poke()
+	s.wake()
 	return run, nil
+}
+
+// checkTries refuses a plan that branches would not report on. Within a plan a branch
+// reports once on a round, or again after attempts that were given up, three in all:
+// sums over different sets of branches would leak their difference (SECAGG, Hardening
+// 2). So a plan has one run that comes to a sum.
+func (s *Server) checkTries(ctx context.Context, p *plan.Plan, model id.ModelHash) error {
+	task, _ := p.Task(p.FirstRound())
+	advice := "give the plan another seed or name and submit that"
+	runs, err := s.store.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	tries := 0
+	for _, r := range runs {
+		if r.PlanHash != p.Hash() {
+			continue
+		}
+		if r.State != stateDone && r.State != stateStopped {
+			return &DeniedError{Reason: fmt.Sprintf("run %s of this very plan is %s", r.ID.Short(), r.State), Advice: advice}
+		}
+		attempts, err := s.store.Attempts(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		for _, a := range attempts {
+			if a.Certificate != nil {
+				return &DeniedError{Reason: fmt.Sprintf("this very plan has been run: run %s of %s", r.ID.Short(), r.Created.UTC().Format(time.DateOnly)), Advice: advice}
+			}
+			if a.Model == model && plan.Task(a.Task) == task {
+				tries++
+			}
+		}
+	}
+	if tries < p.Federation.Attempts {
+		return nil
+	}
+	return &DeniedError{Reason: fmt.Sprintf("the runs of this very plan have attempted its first round %d times, as often as a model may be", tries), Advice: advice}
 }
 
 // Runs lists every run, oldest first.
@@ -132,7 +176,7 @@ func (s *Server) Export(ctx context.Context, run id.RunID, recipients []string) 
 		return nil, err
 	}
 	if row.State != stateDone {
-		return nil, &DeniedError{Reason: fmt.Sprintf("run %s is %s; only a finished run's model is exported", run.Short(), row.State)}
+		return nil, &DeniedError{Reason: fmt.Sprintf("run %s is %s; only a finished run's model is exported", run.Short(), row.State), Advice: "tacit run watch shows how far it is"}
 	}
 	p, err := plan.ParseCanonical(row.Plan)
 	if err != nil {
@@ -142,7 +186,7 @@ func (s *Server) Export(ctx context.Context, run id.RunID, recipients []string) 
 		recipients = p.Outputs.Owner
 	}
 	if len(recipients) == 0 {
-		return nil, &DeniedError{Reason: "the plan names no owner; say to whom: --to RECIPIENT"}
+		return nil, &DeniedError{Reason: "the plan names no owner of its model", Advice: "say to whom: --to RECIPIENT"}
 	}
 	models, err := s.store.Models(ctx, run)
 	if err != nil {

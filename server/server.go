@@ -12,25 +12,29 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tacit/audit"
 	"tacit/id"
-	"tacit/internal/durable"
 	"tacit/server/blob"
 	"tacit/server/engine"
 	"tacit/server/store"
 	"tacit/vault"
+	"tacit/wire"
 	"tacit/wire/wsconn"
 )
 
 // Version is the software's version, as branches and the log see it.
 const Version = "0.1.0"
 
-// DeniedError says that somebody may not do what they asked.
-type DeniedError struct{ Reason string }
+// DeniedError says that somebody may not do what they asked, and what to do instead.
+type DeniedError struct{ Reason, Advice string }
 
 func (e *DeniedError) Error() string { return e.Reason }
+
+// Hint is the advice printed under the error; it may be empty.
+func (e *DeniedError) Hint() string { return e.Advice }
 
 // TooFewError says that too few branches are enrolled.
 type TooFewError struct{ Have, Want int }
@@ -60,23 +64,35 @@ type Server struct {
 	traffic *traffic
 	events  *events
 
-	commitMu sync.Mutex // serialises commits; guards head
+	commitMu sync.Mutex // serialises commits; guards what follows
 	head     store.Head
+	cosigned map[id.AgentID]int64 // size of the newest checkpoint that a branch has cosigned
 
 	rosterMu   sync.Mutex // guards what follows
 	roster     *id.Roster
 	rosterWake chan struct{}
 
-	sessionMu sync.Mutex // guards sessions
-	sessions  map[id.AgentID]*session
+	sessionMu  sync.Mutex // guards what follows
+	sessions   map[id.AgentID]*session
+	candidates map[id.AgentID]*session // that wait for an administrator
+	serving    int                     // connections in ServeConn
+	draining   bool
+	drained    chan struct{} // closed when draining and serving is 0
+
+	halted context.Context // ends every connection
+	halt   context.CancelFunc
 
 	queueMu   sync.Mutex // guards queue
 	queue     []event
 	queueWake chan struct{}
+	stopped   chan struct{} // closed when the loop has ended
 	failed    chan error
 
 	activeMu  sync.Mutex // guards activeRun
 	activeRun *activeRun
+
+	submitMu  sync.Mutex  // one submission at a time
+	startable atomic.Bool // a run may be waiting to be started
 
 	// Owned by the loop.
 	run     *activeRun
@@ -101,13 +117,17 @@ func newServer(cfg Config, keys *secrets, charter *id.Charter, opt Options) *Ser
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{
+	s := &Server{
 		cfg: cfg, log: log, keys: keys, charter: charter, started: time.Now(),
-		traffic: newTraffic(), events: newEvents(),
+		traffic: newTraffic(), events: newEvents(), cosigned: map[id.AgentID]int64{},
 		roster: &id.Roster{Federation: charter.Federation}, rosterWake: make(chan struct{}),
-		sessions: map[id.AgentID]*session{}, present: map[id.AgentID]*session{},
-		queueWake: make(chan struct{}, 1), failed: make(chan error, 1),
+		sessions: map[id.AgentID]*session{}, candidates: map[id.AgentID]*session{}, drained: make(chan struct{}),
+		present:   map[id.AgentID]*session{},
+		queueWake: make(chan struct{}, 1), stopped: make(chan struct{}), failed: make(chan error, 1),
 	}
+	s.halted, s.halt = context.WithCancel(context.Background())
+	s.startable.Store(true)
+	return s
 }
 
 // Open opens a server's directory: it takes the directory's lock, opens the vault
@@ -203,6 +223,9 @@ func (s *Server) recover() error {
 	if err := s.settleModels(ctx); err != nil {
 		return err
 	}
+	if err := s.loadCosigned(ctx); err != nil {
+		return err
+	}
 	if err := s.loadTraffic(ctx); err != nil {
 		return err
 	}
@@ -294,13 +317,14 @@ func (s *Server) Run(ctx context.Context) error {
 		listener.Close()
 		return err
 	}
+	// Connections outlive ctx for as long as it takes to tell their branches.
 	mux := http.NewServeMux()
 	mux.HandleFunc(wsconn.Path, func(w http.ResponseWriter, r *http.Request) {
 		conn, err := wsconn.Upgrade(w, r, wsconn.Limits{})
 		if err != nil {
 			return // answered
 		}
-		if err := s.ServeConn(ctx, conn); err != nil && ctx.Err() == nil {
+		if err := s.ServeConn(s.halted, conn); err != nil && ctx.Err() == nil {
 			s.log.Debug("connection ended", "from", conn.RemoteAddr(), "error", err)
 		}
 	})
@@ -310,10 +334,12 @@ func (s *Server) Run(ctx context.Context) error {
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{s.keys.cert}, NextProtos: []string{"http/1.1"}},
 	}
 	private := &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: quiet, BaseContext: func(net.Listener) context.Context { return ctx }}
+	var tasks sync.WaitGroup
 	errs := make(chan error, 3)
-	go func() { errs <- public.ServeTLS(listener, "", "") }()
-	go func() { errs <- private.Serve(control) }()
-	go func() { errs <- s.loop(ctx) }()
+	task := func(f func() error) { tasks.Go(func() { errs <- f() }) }
+	task(func() error { return public.ServeTLS(listener, "", "") })
+	task(func() error { return private.Serve(control) })
+	task(func() error { return s.loop(ctx) })
 	s.log.Info("serving", "address", listener.Addr().String(), "url", s.cfg.URL)
 	select {
 	case <-ctx.Done():
@@ -323,9 +349,12 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	stop, done := context.WithTimeout(context.Background(), 5*time.Second)
 	defer done()
-	s.hangUp()
-	_ = public.Shutdown(stop)
 	_ = private.Shutdown(stop)
+	s.drain(&wire.Error{Code: wire.CodeShuttingDown, Message: "the server stops", Hint: "connect again when it is back"})
+	_ = public.Shutdown(stop)
+	_ = public.Close()
+	_ = private.Close()
+	tasks.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
@@ -335,9 +364,10 @@ func (s *Server) Run(ctx context.Context) error {
 // Serve runs the loop alone, for a server whose connections come through ServeConn.
 func (s *Server) Serve(ctx context.Context) error { return s.loop(ctx) }
 
-// Close releases the store, the directory's lock and the keys.
+// Close releases the store, the directory's lock and the keys. It ends connections
+// that are still there.
 func (s *Server) Close() error {
-	s.hangUp()
+	s.drain(&wire.Error{Code: wire.CodeShuttingDown, Message: "the server stops", Hint: "connect again when it is back"})
 	err := s.store.Close()
 	if s.vault != nil {
 		s.vault.Close()
@@ -347,14 +377,56 @@ func (s *Server) Close() error {
 
 // fail stops the server: something that must hold does not.
 func (s *Server) fail(err error) {
-	var full *durable.FullError
-	if errors.As(err, &full) {
-		s.log.Error("the disk is full", "path", full.Path)
-	}
 	select {
 	case s.failed <- err:
 	default:
 	}
+}
+
+// errStopping is the end of a connection that came too late.
+var errStopping = errors.New("server: stopping")
+
+// enter counts a connection in, unless the server is stopping.
+func (s *Server) enter() bool {
+	s.sessionMu.Lock()
+	defer s.sessionMu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.serving++
+	return true
+}
+
+func (s *Server) leave() {
+	s.sessionMu.Lock()
+	defer s.sessionMu.Unlock()
+	if s.serving--; s.serving == 0 && s.draining {
+		close(s.drained)
+	}
+}
+
+// drainPatience is how long a stopping server waits for its branches to read why.
+const drainPatience = 1500 * time.Millisecond
+
+// drain takes no connection any more, tells the branches why, and waits until the
+// last one is gone.
+func (s *Server) drain(why *wire.Error) {
+	s.sessionMu.Lock()
+	if !s.draining {
+		s.draining = true
+		if s.serving == 0 {
+			close(s.drained)
+		}
+	}
+	for _, ss := range s.candidates {
+		ss.end(why)
+	}
+	s.sessionMu.Unlock()
+	s.hangUp(why)
+	patience := time.AfterFunc(drainPatience, s.halt)
+	defer patience.Stop()
+	<-s.drained
+	s.halt()
 }
 
 // LogKey is the log's verifier key.
@@ -367,12 +439,15 @@ func (s *Server) register(ss *session) {
 	s.sessions[ss.agent] = ss
 	s.sessionMu.Unlock()
 	if old != nil {
-		old.ch.Close()
+		old.end(&wire.Error{Code: wire.CodeSuperseded, Message: "a newer connection of this agent is up"})
 	}
 	if _, _, version := s.documents(); version != ss.roster {
-		ss.ch.Close() // the roster changed under its Welcome
+		ss.end(rosterChanged) // under its Welcome
 	}
 }
+
+// rosterChanged ends sessions whose Welcome holds an older roster.
+var rosterChanged = &wire.Error{Code: wire.CodeBusy, Message: "the roster has changed", Hint: "connect again"}
 
 func (s *Server) unregister(ss *session) {
 	s.sessionMu.Lock()
@@ -380,7 +455,7 @@ func (s *Server) unregister(ss *session) {
 		delete(s.sessions, ss.agent)
 	}
 	s.sessionMu.Unlock()
-	s.post(ss, engine.Gone{Agent: ss.agent})
+	s.enqueue(event{from: ss, ev: engine.Gone{Agent: ss.agent}})
 }
 
 func (s *Server) connected(a id.AgentID) bool {
@@ -389,12 +464,31 @@ func (s *Server) connected(a id.AgentID) bool {
 	return s.sessions[a] != nil
 }
 
-// hangUp closes every session.
-func (s *Server) hangUp() {
+// hangUp ends every member's session.
+func (s *Server) hangUp(why *wire.Error) {
 	s.sessionMu.Lock()
 	defer s.sessionMu.Unlock()
 	for _, ss := range s.sessions {
-		ss.ch.Close()
+		ss.end(why)
+	}
+}
+
+// await makes ss the candidate's only waiting session.
+func (s *Server) await(agent id.AgentID, ss *session) {
+	s.sessionMu.Lock()
+	old := s.candidates[agent]
+	s.candidates[agent] = ss
+	s.sessionMu.Unlock()
+	if old != nil && old != ss {
+		old.end(&wire.Error{Code: wire.CodeBusy, Message: "a newer connection of this candidate is up", Hint: "wait on that one"})
+	}
+}
+
+func (s *Server) awaited(agent id.AgentID, ss *session) {
+	s.sessionMu.Lock()
+	defer s.sessionMu.Unlock()
+	if s.candidates[agent] == ss {
+		delete(s.candidates, agent)
 	}
 }
 
@@ -405,7 +499,14 @@ func (s *Server) member(a id.AgentID) *id.Member {
 	return s.roster.Lookup(a)
 }
 
-func (s *Server) rosterChanged() <-chan struct{} {
+// members lists the roster's members.
+func (s *Server) members() []id.Member {
+	s.rosterMu.Lock()
+	defer s.rosterMu.Unlock()
+	return s.roster.Members // a roster in force is never changed
+}
+
+func (s *Server) rosterChanges() <-chan struct{} {
 	s.rosterMu.Lock()
 	defer s.rosterMu.Unlock()
 	return s.rosterWake
@@ -440,6 +541,24 @@ func (s *Server) busy() (id.RunID, bool) {
 		return id.RunID{}, false
 	}
 	return r.id, true
+}
+
+// underway is busy, or a run that an earlier process left and this one has not taken
+// up yet.
+func (s *Server) underway(ctx context.Context) (id.RunID, bool, error) {
+	if run, busy := s.busy(); busy {
+		return run, true, nil
+	}
+	runs, err := s.store.Runs(ctx)
+	if err != nil {
+		return id.RunID{}, false, err
+	}
+	for _, r := range runs {
+		if interrupted(r) {
+			return r.ID, true, nil
+		}
+	}
+	return id.RunID{}, false, nil
 }
 
 // currentModel returns the model record of the active run under its hash.

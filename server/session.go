@@ -27,9 +27,10 @@ var (
 
 // Limits of one session.
 const (
-	maxQueuedBytes   = 256 << 20 // a branch that does not read is let go beyond this
-	handshakeTimeout = 15 * time.Second
-	joinPatience     = 30 * time.Minute // how long a candidate may wait connected
+	maxQueuedBytes   = 256 << 20        // a branch that does not read is let go beyond this
+	maxInFlight      = 16               // events of one branch that the loop has not taken yet
+	strangerPatience = 15 * time.Second // from accepting a connection to a proven token or membership
+	joinPatience     = 30 * time.Minute // how long a candidate with a proven token may wait connected
 )
 
 // outgoing is a message in a session's queue, or an entry to prove first.
@@ -42,12 +43,17 @@ type outgoing struct {
 // session is one branch's channel. The reader is ServeConn's goroutine; the writer
 // is a goroutine of the session's own, so that a slow reader delays nobody else.
 type session struct {
-	s      *Server
-	ch     *wire.Channel
-	agent  id.AgentID
-	roster uint64 // version of the roster in its Welcome
+	s        *Server
+	ctx      context.Context // ends with the session
+	cancel   context.CancelFunc
+	patience *time.Timer // ends a session that is no member's; owned by the reader
+	ch       *wire.Channel
+	agent    id.AgentID
+	notAfter time.Time     // end of the membership
+	roster   uint64        // version of the roster in its Welcome
+	slots    chan struct{} // one for every event in the loop's queue
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	queue  []outgoing
 	queued int
 	closed bool
@@ -60,64 +66,103 @@ type session struct {
 // ServeConn serves one connection until it ends. Every defect of the peer's ends the
 // connection and nothing else.
 func (s *Server) ServeConn(ctx context.Context, fc wire.FrameConn) error {
-	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	ch, err := wire.Accept(hctx, fc, s.keys.channel)
-	cancel()
+	if !s.enter() {
+		fc.Close()
+		return errStopping
+	}
+	defer s.leave()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.halted, cancel)()
+	patience := time.AfterFunc(strangerPatience, cancel)
+	defer patience.Stop()
+	ch, err := wire.Accept(ctx, fc, s.keys.channel)
 	if err != nil {
 		return err
 	}
-	ss := &session{s: s, ch: ch, wake: make(chan struct{}, 1)}
+	defer ch.Close()
 	stop := context.AfterFunc(ctx, func() { ch.Close() })
 	defer stop()
-	defer ch.Close()
-	err = ss.serve(ctx)
+	ss := &session{s: s, ctx: ctx, cancel: cancel, patience: patience, ch: ch,
+		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight)}
+	err = ss.serve()
 	var told *wire.Error
-	if errors.As(err, &told) {
-		_ = ch.Send(told)
+	if errors.As(err, &told) && ch.CloseWith(told) == nil {
+		_, _ = ch.Receive() // until the peer has read it and gone, or a second
 	}
 	return err
 }
 
-// receive reads one message and counts it for the agent that the session belongs to.
-func (ss *session) receive() (wire.Msg, error) {
-	before := ss.ch.Received().Total()
-	m, err := ss.ch.Receive()
-	if err != nil {
-		return nil, err
-	}
-	who := ss.agent
-	switch m := m.(type) {
-	case *wire.Join:
-		if key, err := id.ParsePublicKey(m.PublicKey); err == nil {
-			who = key.AgentID()
-		}
-	case *wire.Auth:
-		who = m.Agent
-	}
-	if !who.IsZero() {
-		ss.s.traffic.received(who, m.Kind(), ss.ch.Received().Total()-before)
-	}
-	return m, nil
+// arrival is a message with the bytes that it took.
+type arrival struct {
+	msg  wire.Msg
+	size uint64
+	err  error
 }
 
-func (ss *session) serve(ctx context.Context) error {
-	if err := ss.admit(ctx); err != nil {
+// receive reads one message. Only the session's reader calls it.
+func (ss *session) receive() arrival {
+	before := ss.ch.Received().Total()
+	m, err := ss.ch.Receive()
+	return arrival{m, ss.ch.Received().Total() - before, err}
+}
+
+// count adds a message to what an agent has sent. It is called once the agent has
+// proved who it is: a stranger's words are on nobody's account.
+func (ss *session) count(agent id.AgentID, a arrival) {
+	ss.s.traffic.received(agent, a.msg.Kind(), a.size)
+}
+
+func (ss *session) serve() error {
+	if err := ss.admit(); err != nil {
 		return err
 	}
+	// What a member may send is bounded by the protocol it takes part in; vectors by
+	// the plan that it accepts.
+	limit := stageLimit(len(ss.s.members()))
+	ss.ch.SetLimit(wire.KindStageUp, limit)
+	ss.ch.SetLimit(wire.KindReport, limit)
+	ss.ch.SetLimit(wire.KindVector, 0)
+	expiry := time.AfterFunc(time.Until(ss.notAfter), func() {
+		ss.end(&wire.Error{Code: wire.CodeRevoked, Message: "the membership has expired", Hint: "ask an administrator to renew it"})
+	})
+	defer expiry.Stop()
 	ss.s.register(ss)
 	defer ss.s.unregister(ss)
 	go ss.write()
 	defer ss.shut()
-	ss.s.post(ss, engine.Connected{Agent: ss.agent})
+	ss.post(engine.Connected{Agent: ss.agent})
 	for {
-		m, err := ss.receive()
-		if err != nil {
-			return err
+		a := ss.receive()
+		if a.err != nil {
+			return a.err
 		}
-		if err := ss.handle(m); err != nil {
+		ss.count(ss.agent, a)
+		if err := ss.handle(a.msg); err != nil {
 			return err
 		}
 	}
+}
+
+// stageLimit is the size of the largest protocol message among n members: the
+// shares of everybody's secrets, each with its Merkle path, with room to spare.
+func stageLimit(n int) int { return 64<<10 + 512*n*n }
+
+// post hands an event of this branch to the loop, in order. It waits while the loop
+// has maxInFlight of them to take, so that a branch that floods fills its own
+// connection and not the server's memory.
+func (ss *session) post(ev engine.Event) {
+	select {
+	case ss.slots <- struct{}{}:
+		ss.s.enqueue(event{from: ss, slot: true, ev: ev})
+	case <-ss.ctx.Done():
+	case <-ss.s.stopped:
+	}
+}
+
+// end tells the branch why and ends the session, in the background.
+func (ss *session) end(why *wire.Error) {
+	go func() { _ = ss.ch.CloseWith(why) }() // closes it within a second, told or not
 }
 
 // handle acts on one message of an admitted branch.
@@ -130,14 +175,14 @@ func (ss *session) handle(m wire.Msg) error {
 		if m.Accept {
 			ss.ch.SetLimit(wire.KindVector, ss.s.vectorLimit())
 		}
-		ss.s.post(ss, engine.PlanAnswer{Agent: ss.agent, Accept: m.Accept, Code: string(m.Code)})
+		ss.post(engine.PlanAnswer{Agent: ss.agent, Accept: m.Accept, Code: string(m.Code)})
 	case *wire.AgentState:
 		if ss.s.isActive(m.Run) {
-			ss.s.post(ss, engine.Standing{Agent: ss.agent, Epoch: m.Epoch, Out: m.Out})
+			ss.post(engine.Standing{Agent: ss.agent, Epoch: m.Epoch, Round: m.Round, Out: m.Out})
 		}
 	case *wire.StageUp:
 		if ss.s.isActive(m.Run) {
-			ss.s.post(ss, engine.Stage{Agent: ss.agent, Msg: m.Stage})
+			ss.post(engine.Stage{Agent: ss.agent, Msg: m.Stage})
 		}
 	case *wire.Report:
 		ss.report = m
@@ -173,7 +218,7 @@ func (ss *session) vector(m *wire.Vector) error {
 		return err
 	}
 	pointSpooled.Hit()
-	ss.s.post(ss, engine.Report{Agent: ss.agent, R: m.R, Report: report.Report, Vector: info.Digest, Blob: info.Name})
+	ss.post(engine.Report{Agent: ss.agent, R: m.R, Report: report.Report, Vector: info.Digest, Words: int(info.Size / 4), Blob: info.Name})
 	return nil
 }
 
@@ -206,9 +251,9 @@ func (ss *session) send(o outgoing) {
 	}
 	ss.queue = append(ss.queue, o)
 	ss.queued += size
-	if ss.queued > maxQueuedBytes {
-		ss.closed = true
-		go ss.ch.Close()
+	if ss.queued > maxQueuedBytes && len(ss.queue) > 1 { // one message may be larger
+		ss.closed, ss.queue = true, nil
+		ss.cancel()
 		return
 	}
 	select {
@@ -230,16 +275,14 @@ func (ss *session) write() {
 		}
 		for _, o := range batch {
 			if err := ss.deliver(o); err != nil {
-				ss.ch.Close()
+				ss.cancel()
 				return
 			}
 		}
 		if len(batch) > 0 {
 			continue
 		}
-		if _, open := <-ss.wake; !open {
-			return
-		}
+		<-ss.wake
 	}
 }
 
@@ -289,9 +332,7 @@ func withProof(m wire.Msg, l logged, p wire.Proof) wire.Msg {
 func (ss *session) shut() {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if !ss.closed {
-		ss.closed = true
-	}
+	ss.closed, ss.queue = true, nil
 	select {
 	case ss.wake <- struct{}{}:
 	default:

@@ -33,6 +33,7 @@ func (s *Server) openSpool(run *activeRun, r uint64, b *store.Batch) error {
 	run.spoolMu.Lock()
 	defer run.spoolMu.Unlock()
 	run.spoolR, run.spool = r, key
+	run.spooled.Clear()
 	return nil
 }
 
@@ -54,7 +55,9 @@ func (s *Server) reopenSpool(run *activeRun, a store.Attempt) error {
 }
 
 // spoolVector seals a masked input into the spool of its attempt; ok is false when
-// the attempt takes none. The key cannot be wiped while it is in use.
+// the attempt takes none. An agent has one input in an attempt: its name in the spool
+// holds its digest, so that nothing sent later takes the place of what a report has
+// signed. The key cannot be wiped while it is in use.
 func (s *Server) spoolVector(runID id.RunID, r uint64, agent id.AgentID, words []byte) (info blob.Info, ok bool, err error) {
 	run := s.active()
 	if run == nil || run.id != runID || run.roster.Lookup(agent) == nil {
@@ -65,12 +68,16 @@ func (s *Server) spoolVector(runID id.RunID, r uint64, agent id.AgentID, words [
 	if run.spoolR != r || run.spool == nil {
 		return blob.Info{}, false, nil
 	}
-	info, err = s.blobs.PutSealed(spoolName(runID, r, agent), run.spool, bytes.NewReader(words))
+	digest := id.SumDigest(words)
+	if first, taken := run.spooled.LoadOrStore(agent, digest); taken && first != digest {
+		return blob.Info{}, false, nil
+	}
+	info, err = s.blobs.PutSealed(spoolName(runID, r, agent, digest), run.spool, bytes.NewReader(words))
 	return info, true, err
 }
 
-func spoolName(run id.RunID, r uint64, agent id.AgentID) string {
-	return fmt.Sprintf("spool/%s/%d/%s", run, r, agent)
+func spoolName(run id.RunID, r uint64, agent id.AgentID, digest id.Digest) string {
+	return fmt.Sprintf("spool/%s/%d/%s-%x", run, r, agent, digest[:16])
 }
 
 // sumSpool adds the vectors of the named blobs to acc.

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 
 	"tacit/audit"
 	"tacit/id"
@@ -30,12 +32,29 @@ func (e *Engine) nextRound() error {
 	if _, ok := e.cfg.Plan.Task(e.round); !ok {
 		return e.finish(true, "")
 	}
-	if e.tries >= e.cfg.Plan.Federation.Attempts {
-		return e.finish(false, fmt.Sprintf("round %d was attempted %d times", e.round, e.tries))
+	e.forgetOutcomes()
+	if n := e.tried[e.next()]; n >= e.cfg.Plan.Federation.Attempts {
+		return e.finish(false, fmt.Sprintf("round %d: its model was attempted %d times under this plan, as often as a model may be", e.round, n))
 	}
 	e.phase = Waiting
 	e.setTimer(TimerGrace, e.cfg.Plan.Federation.StartGrace)
 	return e.openIfReady(false)
+}
+
+// next is what the next attempt counts as.
+func (e *Engine) next() Try {
+	task, _ := e.cfg.Plan.Task(e.round)
+	return Try{task, e.model}
+}
+
+// forgetOutcomes drops what nobody can ask for any more: a member needs to know how
+// the attempts ended from the last one that it reported in.
+func (e *Engine) forgetOutcomes() {
+	oldest := e.r
+	for _, m := range e.members {
+		oldest = min(oldest, m.lastReported)
+	}
+	maps.DeleteFunc(e.outcomes, func(r uint64, _ []byte) bool { return r < oldest })
 }
 
 // openIfReady opens the next attempt when every member is back and has verified the
@@ -74,7 +93,7 @@ func (e *Engine) needed() int {
 func (e *Engine) open() error {
 	task, _ := e.cfg.Plan.Task(e.round)
 	e.r++
-	e.tries++
+	e.tried[e.next()]++
 	if err := e.newAttempt(task); err != nil {
 		return err
 	}
@@ -120,7 +139,7 @@ func (e *Engine) newAttempt(task plan.Task) error {
 			Model: e.model, Config: e.cfg.Plan.Config(task), Charter: e.cfg.Charter.Hash(),
 			Cohorts: 1, Cohort: 0, Dim: e.cfg.Plan.Dim(task),
 		},
-		blobs: map[id.AgentID]string{}, strip: map[id.AgentID]audit.BranchState{},
+		blobs: map[id.AgentID]string{}, refused: map[id.AgentID]bool{}, strip: map[id.AgentID]audit.BranchState{},
 	}
 	round, err := e.epoch.NewRound(a.inputs)
 	if err != nil {
@@ -147,11 +166,17 @@ func (e *Engine) reported(ev Report) error {
 	if m == nil || a == nil || ev.R != a.r || a.set != nil || e.phase != Collecting {
 		return nil
 	}
-	if err := a.proto.AcceptReport(ev.Agent, ev.Report, ev.Vector); err != nil {
+	_, again := a.blobs[ev.Agent]
+	if err := e.accept(ev); err != nil {
 		e.refusal(ev.Agent, err)
+		// The round need not wait for one that sends what cannot be taken.
+		if !again && !errors.Is(err, secureagg.ErrStale) {
+			a.refused[ev.Agent] = true
+			return e.collectIfComplete()
+		}
 		return nil
 	}
-	_, again := a.blobs[ev.Agent]
+	delete(a.refused, ev.Agent)
 	if !again {
 		a.blobs[ev.Agent] = ev.Blob
 		a.strip[ev.Agent] |= audit.Opened | audit.Reported
@@ -168,13 +193,22 @@ func (e *Engine) reported(ev Report) error {
 	return e.collectIfComplete()
 }
 
+// accept gives a report to the protocol if its vector has the attempt's length.
+func (e *Engine) accept(ev Report) error {
+	if dim := e.attempt.inputs.Dim; ev.Words != dim {
+		return &secureagg.Drop{Stage: secureagg.StageReport, Reason: secureagg.ReasonMismatch, Agent: ev.Agent,
+			Detail: fmt.Sprintf("a vector of %d words, the attempt's have %d", ev.Words, dim)}
+	}
+	return e.attempt.proto.AcceptReport(ev.Agent, ev.Report, ev.Vector)
+}
+
 // collectIfComplete closes the collection when nobody else can report any more,
 // and gives the attempt up as soon as too few can.
 func (e *Engine) collectIfComplete() error {
 	a := e.attempt
 	pending := e.count(func(m *member) bool {
 		_, done := a.blobs[m.agent]
-		return !done && !m.behind && (m.presence == expected || m.presence == here && (m.live || !m.stood) && m.restartedIn != a.r)
+		return !done && !a.refused[m.agent] && !m.behind && (m.presence == expected || m.presence == here && (m.live || !m.stood) && m.restartedIn != a.r)
 	})
 	if len(a.blobs)+pending < e.epoch.Params().MinRelease {
 		return e.beginClose(&secureagg.Abort{

@@ -59,9 +59,6 @@ func (e *Engine) commit(sum []uint32, rec *strategy.Record, state strategy.State
 	}
 	e.record, e.state, e.model = rec, state, after
 	e.round++
-	if after != before {
-		e.tries = 0
-	}
 	for _, m := range e.members {
 		m.current = false
 	}

@@ -22,6 +22,7 @@ const (
 	TimerGrace   TimerName = "grace"   // members that are expected back
 	TimerCollect TimerName = "collect" // reports
 	TimerPhase   TimerName = "phase"   // every other answer
+	TimerDay     TimerName = "day"     // over which the charter counts epochs
 )
 
 // Entry is one log entry of a [Write]; the shell adds sequence and time.

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"tacit/audit"
@@ -39,6 +40,15 @@ type Config struct {
 	Plan    *plan.Plan
 	Epoch   uint64    // highest epoch that the federation has used
 	Created time.Time // when the run was submitted
+	// Tried counts the attempts of the plan's other runs: a model is trained a few
+	// times under a plan, however often the plan is submitted.
+	Tried map[Try]int
+}
+
+// A Try is what attempts are counted by, within a plan.
+type Try struct {
+	Task  plan.Task
+	Model id.ModelHash
 }
 
 // presence of a member's channel.
@@ -86,7 +96,7 @@ type Engine struct {
 	model   id.ModelHash
 	round   uint64 // the round that the next or current attempt works on
 	r       uint64 // the current or latest attempt
-	tries   int    // attempts on (plan, task, model) so far
+	tried   map[Try]int
 	attempt *attempt
 
 	outcomes map[uint64][]byte // certificate or abort certificate by attempt
@@ -102,6 +112,7 @@ type attempt struct {
 	inputs   secureagg.RoundInputs
 	proto    *secureagg.Round
 	blobs    map[id.AgentID]string
+	refused  map[id.AgentID]bool // sent a report that cannot be taken, and none since that can
 	strip    map[id.AgentID]audit.BranchState
 	set      []byte
 	cert     []byte
@@ -129,8 +140,9 @@ func newEngine(cfg Config) (*Engine, error) {
 		cfg: cfg, planHash: cfg.Plan.Hash(), canonical: cfg.Plan.Canonical(), phase: Gathering,
 		members:  map[id.AgentID]*member{},
 		outcomes: map[uint64][]byte{}, timers: map[TimerName]uint64{},
-		epochNumber: cfg.Epoch,
+		epochNumber: cfg.Epoch, tried: map[Try]int{},
 	}
+	maps.Copy(e.tried, cfg.Tried)
 	for i := range cfg.Roster.Members {
 		a := cfg.Roster.Members[i].Agent()
 		e.order = append(e.order, a)
@@ -235,6 +247,8 @@ func (e *Engine) timer(name TimerName) error {
 		case Voting:
 			return e.abortIfHopeless()
 		}
+	case TimerDay:
+		e.epochTries = 0
 	case TimerCollect:
 		if e.phase == Collecting {
 			return e.closeCollection()
@@ -318,7 +332,10 @@ func (e *Engine) setTimer(name TimerName, after time.Duration) {
 	e.out = append(e.out, &SetTimer{Name: name, After: after, Number: e.number})
 }
 
-func (e *Engine) stopTimers() { clear(e.timers) }
+// stopTimers stops the timers of the attempt and its stages.
+func (e *Engine) stopTimers() {
+	maps.DeleteFunc(e.timers, func(name TimerName, _ uint64) bool { return name != TimerDay })
+}
 
 // runRow is the run as the store keeps it.
 func (e *Engine) runRow(phase Phase, reason string) store.Run {

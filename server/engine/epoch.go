@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"tacit/audit"
 	"tacit/id"
@@ -26,8 +27,11 @@ func (e *Engine) epochConfig(number, start uint64) secureagg.EpochConfig {
 
 // beginEpoch proposes a new epoch to everyone.
 func (e *Engine) beginEpoch() error {
+	if _, counting := e.timers[TimerDay]; !counting {
+		e.setTimer(TimerDay, 24*time.Hour)
+	}
 	if e.epochTries++; e.epochTries > int(e.cfg.Charter.EpochsPerDay) {
-		return e.finish(false, fmt.Sprintf("%d epochs were tried, as many as the charter allows", e.epochTries-1))
+		return e.finish(false, fmt.Sprintf("%d epochs were tried, as many as the charter allows in a day", e.epochTries-1))
 	}
 	e.epochNumber++
 	e.epochStart = e.r + 1

@@ -42,6 +42,7 @@ type (
 		R      uint64
 		Report []byte
 		Vector [32]byte // digest of the vector
+		Words  int      // length of the vector
 		Blob   string   // name in the spool
 	}
 	// Timer says that the timer of that name, set with that number, has run down.

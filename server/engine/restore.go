@@ -63,9 +63,7 @@ func Restore(cfg Config, s Stored) (*Engine, []Effect, error) {
 		case a.AbortCertificate != nil:
 			e.outcomes[a.R] = a.AbortCertificate
 		}
-		if a.Model == e.model && plan.Task(a.Task) == taskOf(cfg.Plan, e.round) {
-			e.tries++
-		}
+		e.tried[Try{plan.Task(a.Task), a.Model}]++
 	}
 	if err := e.restoreReporters(); err != nil {
 		return nil, nil, err
@@ -109,10 +107,11 @@ func Restore(cfg Config, s Stored) (*Engine, []Effect, error) {
 	return e, e.take(), nil
 }
 
-// restoreReporters learns from the certificates in which attempt each member last
-// reported for certain.
+// restoreReporters learns from the certificates, newest first, in which attempt each
+// member last reported for certain.
 func (e *Engine) restoreReporters() error {
-	for r := uint64(1); r <= e.r; r++ {
+	unknown := len(e.members)
+	for r := e.r; r > 0 && unknown > 0; r-- {
 		kind, ok := secureagg.Kind(e.outcomes[r])
 		if !ok || kind != secureagg.KindCertificate {
 			continue
@@ -122,17 +121,14 @@ func (e *Engine) restoreReporters() error {
 			return fmt.Errorf("engine: stored certificate of attempt %d: %w", r, err)
 		}
 		for _, a := range facts.Online {
-			if m := e.members[a]; m != nil {
+			if m := e.members[a]; m != nil && m.lastReported == 0 {
 				m.lastReported = r
+				unknown--
 			}
 		}
 	}
+	e.forgetOutcomes()
 	return nil
-}
-
-func taskOf(p *plan.Plan, round uint64) plan.Task {
-	t, _ := p.Task(round)
-	return t
 }
 
 func (e *Engine) restoreEpoch(s Stored) error {

@@ -401,7 +401,7 @@ func (w *world) output(a *agent, out secureagg.Output, err error) error {
 	if masked, ok := out.Event.(*secureagg.Masked); ok {
 		blob := fmt.Sprintf("%d/%s", masked.R, a.id)
 		w.blobs[blob] = slices.Clone(masked.Vector)
-		w.step(Report{Agent: a.id, R: masked.R, Report: masked.Report, Vector: secureagg.VectorHash(masked.Vector), Blob: blob})
+		w.step(Report{Agent: a.id, R: masked.R, Report: masked.Report, Vector: secureagg.VectorHash(masked.Vector), Words: len(masked.Vector), Blob: blob})
 		if a.dieAfterReport == masked.R {
 			a.dieAfterReport = 0
 			w.kill(a)
