@@ -213,7 +213,7 @@ func (a *Agent) stall(r *run, err error) {
 		if r.active && a.ch != nil {
 			// The round need not wait for this branch. If the connection is lost as
 			// well, the next use of it says so.
-			_ = a.ch.Send(&wire.AgentState{Run: r.id, Epoch: epoch, Out: true})
+			_ = a.ch.Send(&wire.AgentState{Run: r.id, Epoch: epoch, Round: r.model.next, Out: true})
 		}
 	}
 	if a.stalled {

@@ -68,7 +68,28 @@ func (a *Agent) onCommitted(m *wire.Committed) error {
 	a.log.Info("round committed", "run", r.id.Short(), "round", m.Round, "r", m.R, "branches", int(committed.Size), "model", m.Next.Short(), "replayed", next != nil)
 	a.status.committed(m.Round, m.Next)
 	a.compact()
-	return a.cosign()
+	if err := a.cosign(); err != nil {
+		return err
+	}
+	return a.caughtUp(r)
+}
+
+// caughtUp begins the training that waited for a missed commit, once the model in
+// hand is the one that the open attempt begins with.
+func (a *Agent) caughtUp(r *run) error {
+	at := r.attempt
+	if at == nil || !at.behind || r.model.next != at.round {
+		return nil
+	}
+	if r.model.hash != at.model {
+		return a.violate(r, fmt.Sprintf("round %d was opened with model %s, the commits before it lead to %s", at.round, at.model.Short(), r.model.hash.Short()),
+			part{"entry", at.evidence.Opened.Entry}, part{"checkpoint", at.evidence.Opened.Checkpoint})
+	}
+	at.behind = false
+	if at.mayReport && at.cancel == nil && !at.stopped {
+		a.train(r, at)
+	}
+	return nil
 }
 
 func digest(b []byte) []byte {
@@ -132,16 +153,23 @@ func (a *Agent) checkCertificate(r *run, m *wire.Committed, rec *audit.RoundReco
 	return nil
 }
 
-// replay recomputes the round's model. It returns nil where this agent does not hold
-// what the round began with: the next round's model is then asked for by its hash.
+// replay recomputes the model that a round led to. It returns nil for a round that
+// this agent has replayed already, and for one before which it misses another.
 func replay(r *run, m *wire.Committed, c *audit.RoundCommitted) (*held, error) {
-	if r.model.rec == nil || !r.model.known || r.model.hash != c.Before {
-		if r.model.exact && r.model.next == m.Round && r.model.hash != c.Before {
-			return nil, fmt.Errorf("it began with model %s, this agent holds %s", c.Before.Short(), r.model.hash.Short())
-		}
+	switch {
+	case m.Round > r.model.next:
 		return nil, nil
+	case m.Round+1 == r.model.next && (m.R != r.model.r || c.After != r.model.hash):
+		return nil, fmt.Errorf("the round was committed before, by attempt %d to model %s", r.model.r, r.model.hash.Short())
+	case m.Round < r.model.next:
+		return nil, nil
+	case c.Before != r.model.hash:
+		return nil, fmt.Errorf("it began with model %s, this agent holds %s", c.Before.Short(), r.model.hash.Short())
 	}
 	task := plan.Task(m.Task)
+	if want, ok := r.plan.Task(m.Round); !ok || want != task {
+		return nil, fmt.Errorf("the plan has no %s in this round", task)
+	}
 	dim := r.plan.Dim(task)
 	if len(m.Sum) != 4*dim {
 		return nil, fmt.Errorf("the sum has %d bytes, the plan's %d", len(m.Sum), 4*dim)
@@ -157,7 +185,7 @@ func replay(r *run, m *wire.Committed, c *audit.RoundCommitted) (*held, error) {
 	if got := rec.Hash(); got != c.After {
 		return nil, fmt.Errorf("the sum leads to model %s, the log says %s", got.Short(), c.After.Short())
 	}
-	return &held{hash: c.After, rec: rec, state: state, known: true, next: m.Round + 1, exact: true}, nil
+	return &held{hash: c.After, rec: rec, state: state, next: m.Round + 1, r: m.R}, nil
 }
 
 // keepCommit makes the new model and the round's evidence durable.
@@ -249,14 +277,15 @@ func (a *Agent) onRoundAborted(m *wire.RoundAborted) error {
 }
 
 // onRunDone keeps the run's last model, sealed, and erases all that the protocol
-// left in the journal but the epoch's number.
+// left in the journal but the epoch's number and what was reported on. The run is not
+// taken up again.
 func (a *Agent) onRunDone(m *wire.RunDone) error {
 	r := a.runs[m.Run]
 	if r == nil {
 		return nil
 	}
 	r.giveUp()
-	var records []vault.Record
+	records := []vault.Record{{Key: keyEnded + r.id.String(), Value: []byte{1}}}
 	for _, key := range a.st.Keys(keyRuns + r.id.String() + "/") {
 		if key != runKey(r.id, keyViolated) {
 			records = append(records, vault.Record{Key: key})

@@ -95,6 +95,9 @@ func (c *coordinator) openRound() {
 }
 
 func (c *coordinator) sendOpen(to id.AgentID) {
+	if c.skip[to] {
+		return
+	}
 	in := c.round.Inputs()
 	c.send(to, func(p *peer) wire.Msg {
 		m := &wire.RoundOpen{Run: c.run, R: in.R, Round: in.Round, Task: in.Task, Model: in.Model, Start: c.round.Start(),
@@ -154,7 +157,7 @@ func (c *coordinator) maybeClose() {
 		return
 	}
 	for _, a := range c.members() {
-		if _, ok := c.vectors[a]; !ok && (c.patient || c.live[a] && !c.out[a]) {
+		if _, ok := c.vectors[a]; !ok && !c.skip[a] && !c.unawaited[a] && (c.patient || c.live[a] && !c.out[a]) {
 			return
 		}
 	}
@@ -220,7 +223,7 @@ func (c *coordinator) commit() {
 	c.mu.Lock()
 	c.commits = append(c.commits, next.Hash())
 	c.mu.Unlock()
-	for _, a := range members {
+	send := func(a id.AgentID) {
 		c.send(a, func(p *peer) wire.Msg {
 			seen := p.seen
 			m := &wire.Committed{Run: c.run, R: in.R, Round: in.Round, Task: in.Task, Set: set, Record: doc, Certificate: cert,
@@ -232,8 +235,18 @@ func (c *coordinator) commit() {
 			return m
 		})
 	}
+	c.committedFrom = append(c.committedFrom, send)
+	for _, a := range members {
+		send(a)
+	}
 	c.index++
 	c.phase = "waiting"
+	c.mu.Lock()
+	c.sums = append(c.sums, acc)
+	c.mu.Unlock()
+	if c.steer != nil {
+		c.steer()
+	}
 	c.openIfBack()
 }
 

@@ -42,28 +42,30 @@ type coordinator struct {
 	reports  map[uint64]map[id.AgentID][32]byte // r → who → digest of the vector's bytes
 	final    id.ModelHash
 	commits  []id.ModelHash
+	sums     [][]uint32 // opened by the server
 
 	log
 	hooks
 
 	// Owned by the loop.
-	epoch    *secureagg.Epoch
-	number   uint64
-	round    *secureagg.Round
-	index    uint64 // of the round
-	r        uint64
-	rec      *strategy.Record
-	state    strategy.State
-	started  int // log index
-	openedAt int
-	accepted map[id.AgentID]bool
-	out      map[id.AgentID]bool // restarted during r
-	live     map[id.AgentID]bool
-	vectors  map[id.AgentID][]uint32
-	pending  map[id.AgentID]*wire.Report
-	phase    string
-	outcomes map[uint64][]byte     // by r
-	reported map[id.AgentID]uint64 // last r with a report
+	epoch         *secureagg.Epoch
+	number        uint64
+	round         *secureagg.Round
+	index         uint64 // of the round
+	r             uint64
+	rec           *strategy.Record
+	state         strategy.State
+	started       int // log index
+	openedAt      int
+	accepted      map[id.AgentID]bool
+	out           map[id.AgentID]bool // restarted during r
+	live          map[id.AgentID]bool
+	committedFrom []func(id.AgentID) // sends the commit of each round
+	vectors       map[id.AgentID][]uint32
+	pending       map[id.AgentID]*wire.Report
+	phase         string
+	outcomes      map[uint64][]byte     // by r
+	reported      map[id.AgentID]uint64 // last r with a report
 }
 
 // hooks change or drop what leaves; nil means: as it is.
@@ -71,12 +73,14 @@ type hooks struct {
 	welcome   func(*wire.Welcome)
 	offer     func(*wire.PlanOffer)
 	open      func(id.AgentID, *wire.RoundOpen)
-	model     func(*wire.Model)
 	committed func(id.AgentID, *wire.Committed) bool       // false: not sent
 	lie       func(*strategy.Record)                       // what is logged and published as the next model
 	logged    func(*audit.RoundOpened)                     // what the log says of a round's opening
 	ack       func(*wire.ReportAck)                        // before it is signed
 	forget    func(id.AgentID, uint64) bool                // acknowledge a report and leave it out
+	steer     func()                                       // after a commit, before the next round opens
+	skip      map[id.AgentID]bool                          // hears of no round
+	unawaited map[id.AgentID]bool                          // the collection does not wait for it
 	patient   bool                                         // the collection waits for everyone
 	hold      func(id.AgentID, secureagg.MessageKind) bool // drop a stage message
 }
@@ -442,6 +446,9 @@ func (c *coordinator) handle(p *peer, m wire.Msg) {
 		if c.epoch == nil || c.phase == "gathering" {
 			return
 		}
+		for _, send := range c.committedFrom[min(m.Round-c.plan.FirstRound(), uint64(len(c.committedFrom))):] {
+			send(p.agent)
+		}
 		c.live[p.agent] = !m.Out
 		if m.Out {
 			c.out[p.agent] = true
@@ -468,14 +475,6 @@ func (c *coordinator) handle(p *peer, m wire.Msg) {
 		c.pending[p.agent] = m
 	case *wire.Vector:
 		c.vector(p, m)
-	case *wire.ModelRequest:
-		if m.Model == c.rec.Hash() {
-			answer := &wire.Model{Run: c.run, Round: c.index, Model: m.Model, Record: c.rec.AppendBinary(nil)}
-			if c.model != nil {
-				c.model(answer)
-			}
-			p.queue <- answer
-		}
 	case *wire.Cosign:
 		c.mu.Lock()
 		c.cosigned++

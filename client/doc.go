@@ -13,8 +13,8 @@
 //	  |<------------- Reentry, AgentState ---|  after a restart: out until the others vouch
 //	  |---- Stage messages <---------------->|  epoch keys (secureagg)
 //	  |---- RoundOpen + log proof ---------->|  entry = message = own values; policy again
-//	  |<--------------------- ModelRequest --|  only when the model is not held; its hash decides
-//	  |                                      |  train in the background; clip, quantize, mask, journal
+//	  |                                      |  train from the model that its own replay led to, in the
+//	  |                                      |  background; clip, quantize, mask, journal
 //	  |<----------------- Report, Vector ----|
 //	  |---- ReportAck ---------------------->|  the server's signed receipt: kept
 //	  |---- OnlineSet / Vote / Certificate / Shares <-->|
@@ -27,7 +27,9 @@
 //     shares of secure aggregation, and control messages; logs and errors that leave
 //     the process hold ids, sizes and codes.
 //   - It trains only on a plan that its own policy allows, in a round that the log
-//     shows, with the model whose hash the log names.
+//     shows, from the model that it derived itself: the plan's first, or what replaying
+//     every committed round led to. No server chooses a model for it, and no round is
+//     reported on twice but for attempts that a quorum gave up.
 //   - What it needs after a crash is journaled, sealed, before the bytes that depend
 //     on it leave: persist → send → erase. Killed before its report was journaled, it
 //     comes back without one; killed after, it sends the same bytes again.

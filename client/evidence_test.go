@@ -76,9 +76,9 @@ func FuzzHeld(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	whole := &held{rec: rec, state: state, known: true, exact: true, next: 3}
+	whole := &held{rec: rec, state: state, next: 3, r: 4}
 	f.Add(whole.bytes())
-	if got, err := parseHeld(whole.bytes()); err != nil || got.hash != rec.Hash() || !got.known || !got.exact || got.next != 3 {
+	if got, err := parseHeld(whole.bytes()); err != nil || got.hash != rec.Hash() || got.next != 3 || got.r != 4 {
 		f.Errorf("%+v, %v", got, err)
 	}
 	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x01\x03\x00\x00\x00\x00"))

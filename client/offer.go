@@ -47,6 +47,11 @@ func (a *Agent) consider(m *wire.PlanOffer, entry audit.Entry) (*run, wire.Refus
 	} else if violated {
 		return nil, wire.RefusalProofInvalid, errors.New("this agent stopped this run over a contradiction; see violations/ in its state directory")
 	}
+	if _, ended, err := a.st.Get(keyEnded + m.Run.String()); err != nil {
+		return nil, wire.RefusalResources, err
+	} else if ended {
+		return nil, wire.RefusalPlanNotAllowed, errors.New("this run has ended here")
+	}
 	r := a.runs[m.Run]
 	if r != nil && !bytes.Equal(r.canonical, m.Plan) {
 		return r, "", a.contradict("two plans for one run", m.Run, part{"entry", m.Entry}, part{"plan", m.Plan}, part{"accepted plan", r.canonical})
@@ -111,8 +116,7 @@ func (a *Agent) firstModel(r *run) (wire.Refusal, error) {
 	if err != nil {
 		return wire.RefusalPlanInvalid, err
 	}
-	r.start = state
-	h := held{rec: rec, state: state, known: true, hash: rec.Hash(), next: r.plan.FirstRound(), exact: true}
+	h := held{rec: rec, state: state, hash: rec.Hash(), next: r.plan.FirstRound()}
 	if h.hash != r.first {
 		return wire.RefusalProofInvalid, fmt.Errorf("the log names first model %s, this plan makes %s", r.first.Short(), h.hash.Short())
 	}

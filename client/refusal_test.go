@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 
@@ -11,34 +10,56 @@ import (
 	"tacit/wire"
 )
 
-// A round that was committed while the branch did not hear of it: the next model is
-// asked for by the hash that the log names.
+// A commit that never came: the branch names the round whose model it holds when it
+// is back, replays what it missed, and goes on.
 func TestMissedCommit(t *testing.T) {
 	c, all := federation(t, false)
+	c.patient = true
 	startAll(all)
-	c.committed = func(a id.AgentID, m *wire.Committed) bool { return a != all[2].agent.self || m.Round != 1 }
+	dropped := false
+	c.committed = func(a id.AgentID, m *wire.Committed) bool {
+		if a != all[2].agent.self || m.Round != 1 || dropped {
+			return true
+		}
+		dropped = true
+		go func() {
+			eventually(t, func() bool { return all[2].agent.Status().Stage == "committee only" })
+			c.cut(a)
+		}()
+		return false
+	}
 	c.begin()
 	c.wait()
 	eventually(t, func() bool { return all[2].agent.Status().Stage == "run done" })
-	if n := all[2].agent.Status().Committed; n != 3 {
-		t.Errorf("%d rounds seen committed", n)
+	if s := all[2].agent.Status(); s.Model != c.final || s.Committed != 4 {
+		t.Errorf("%d rounds seen committed, model %s", s.Committed, s.Model.Short())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.reports[3]) != 4 {
+		t.Errorf("%d reports in the attempt that it caught up with", len(c.reports[3]))
 	}
 }
 
-func TestWrongModelBytes(t *testing.T) {
+// A server that withholds a commit does not choose the model that the branch trains
+// on: the branch votes and releases, and reports nothing.
+func TestWithheldCommit(t *testing.T) {
 	c, all := federation(t, false)
 	startAll(all)
-	c.committed = func(a id.AgentID, m *wire.Committed) bool { return a != all[2].agent.self || m.Round != 1 }
-	c.model = func(m *wire.Model) {
-		m.Record = bytes.Clone(m.Record)
-		m.Record[30] ^= 1
+	me := all[2].agent.self
+	c.unawaited = map[id.AgentID]bool{}
+	c.committed = func(a id.AgentID, m *wire.Committed) bool {
+		c.unawaited[me] = m.Round >= 1
+		return a != me || m.Round != 1
 	}
 	c.begin()
-	wantRefusal(t, c, all[2], wire.RefusalProofInvalid)
+	c.wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.reports[3][all[2].agent.self]; ok {
-		t.Error("it trained on a model that is not the logged one")
+	for r, want := range map[uint64]bool{1: true, 2: true, 3: false, 4: false} {
+		if _, ok := c.reports[r][me]; ok != want {
+			t.Errorf("attempt %d: reported %v", r, ok)
+		}
 	}
 }
 

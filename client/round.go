@@ -7,14 +7,13 @@ import (
 	"tacit/audit"
 	"tacit/plan"
 	"tacit/secureagg"
-	"tacit/strategy"
-	"tacit/vault"
 	"tacit/wire"
 )
 
 // onRoundOpen takes an attempt up: the log must hold its entry, the entry must say
 // what the message says and what this agent computes itself, and the policy must
-// allow it now. Only then is a model asked for or trained.
+// allow it now. An agent trains on no model but the one that it derived itself; where
+// it missed a commit it serves on the committee until it has replayed that.
 func (a *Agent) onRoundOpen(m *wire.RoundOpen) error {
 	r := a.active(m.Run)
 	if r == nil {
@@ -50,10 +49,7 @@ func (a *Agent) onRoundOpen(m *wire.RoundOpen) error {
 	at.evidence.Round, at.evidence.Task = m.Round, m.Task
 	at.evidence.Opened = proved(m.Entry, &m.Proof)
 	a.status.round(at)
-	if r.model.hash != m.Model {
-		at.waiting = m
-		return a.ch.Send(&wire.ModelRequest{Run: r.id, Model: m.Model})
-	}
+	at.behind = m.Round > r.model.next
 	return a.openRound(r, m)
 }
 
@@ -72,7 +68,12 @@ func (a *Agent) differs(r *run, m *wire.RoundOpen, e *audit.Entry, o *audit.Roun
 		return "task"
 	case o.Plan != r.hash:
 		return "plan"
-	case o.Model != m.Model, r.model.exact && r.model.next == m.Round && r.model.hash != m.Model:
+	case m.Round < r.model.next:
+		// A round that this agent has replayed is over. Opened again, with a model that
+		// differs in a bit and without one branch, its two sums would differ by that
+		// branch's own part.
+		return "round, one that is committed,"
+	case o.Model != m.Model, m.Round == r.model.next && m.Model != r.model.hash:
 		return "model"
 	case o.Config != r.plan.Config(task):
 		return "configuration"
@@ -90,10 +91,9 @@ func (a *Agent) differs(r *run, m *wire.RoundOpen, e *audit.Entry, o *audit.Roun
 // the epoch's root included, and the log must have named the same.
 func (a *Agent) openRound(r *run, m *wire.RoundOpen) error {
 	at := r.attempt
-	at.waiting = nil
 	task := plan.Task(m.Task)
 	out, err := r.member.Open(m.Start, secureagg.RoundInputs{
-		Run: r.id, Plan: r.hash, R: m.R, Round: m.Round, Task: m.Task, Model: r.model.hash, Config: r.plan.Config(task),
+		Run: r.id, Plan: r.hash, R: m.R, Round: m.Round, Task: m.Task, Model: m.Model, Config: r.plan.Config(task),
 		Charter: a.trust.charter.Hash(), Cohorts: 1, Cohort: 0, Dim: r.plan.Dim(task),
 	})
 	var abort *secureagg.Abort
@@ -104,9 +104,8 @@ func (a *Agent) openRound(r *run, m *wire.RoundOpen) error {
 		a.log.Debug("a round waits", "run", r.id.Short(), "round", m.Round, "r", m.R, "reason", err)
 		return nil // the server opens it again when this agent can take part
 	case errors.Is(err, secureagg.ErrConsumed):
-		r.giveUp()
-		a.log.Warn("no further report on this model", "run", r.id.Short(), "round", m.Round, "r", m.R, "error", err)
-		return nil
+		// The attempt need not wait for this branch.
+		return a.refuse(r.id, r.hash, wire.RefusalPlanNotAllowed, fmt.Errorf("round %d: %w", m.Round, err))
 	case errors.As(err, &abort) && (abort.Reason == secureagg.ReasonMismatch || abort.Reason == secureagg.ReasonSecond):
 		return errors.Join(a.contradict("the signed start of a round does not fit its log entry: "+abort.Detail, r.id,
 			part{"entry", m.Entry}, part{"start", m.Start}, part{"checkpoint", m.Proof.Checkpoint}))
@@ -120,44 +119,7 @@ func (a *Agent) openRound(r *run, m *wire.RoundOpen) error {
 		return a.contradict("a round is opened under another ctx than the log says", r.id,
 			part{"entry", m.Entry}, part{"start", m.Start}, part{"checkpoint", m.Proof.Checkpoint})
 	}
-	held := at.heldBack
-	at.heldBack = nil
-	if err := a.act(r, out); err != nil {
-		return err
-	}
-	for _, s := range held {
-		if err := a.onStage(s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// onModel takes the model that was asked for. Its hash, not its sender, decides.
-func (a *Agent) onModel(m *wire.Model) error {
-	r := a.active(m.Run)
-	if r == nil || r.attempt == nil || r.attempt.waiting == nil || r.attempt.model != m.Model {
-		return nil
-	}
-	rec, err := strategy.ParseRecord(m.Record)
-	if err == nil && rec.Hash() != m.Model {
-		err = fmt.Errorf("it has hash %s, the log names %s", rec.Hash().Short(), m.Model.Short())
-	}
-	if err == nil {
-		err = rec.CheckPlan(r.plan)
-	}
-	if err != nil {
-		return a.refuse(r.id, r.hash, wire.RefusalProofInvalid, fmt.Errorf("round %d: the model that the server sent: %w", r.attempt.round, err))
-	}
-	r.model = held{hash: m.Model, rec: rec, next: r.attempt.round}
-	if r.start.Hash() == rec.State {
-		r.model.state, r.model.known = r.start, true
-	}
-	if err := a.persist(vault.Record{Key: runKey(r.id, keyModel), Value: r.model.bytes()}); err != nil {
-		a.stall(r, err)
-		return nil
-	}
-	return a.openRound(r, r.attempt.waiting)
+	return a.act(r, out)
 }
 
 // onOpened starts what the accepted attempt asks for.
@@ -176,6 +138,11 @@ func (a *Agent) onOpened(r *run, ev *secureagg.Opened) error {
 		return a.report(r, t)
 	case at.cancel != nil, at.stopped:
 		return nil // under way, or not wanted any more
+	case at.behind:
+		a.log.Info("no training yet: a commit before this round was missed", "run", r.id.Short(), "round", at.round, "r", at.r, "model_of_round", r.model.next)
+		at.mayReport = ev.MayReport
+		a.status.stage("committee only")
+		return nil
 	case !ev.MayReport:
 		a.log.Info("no report for this attempt: it was open when this agent started", "run", r.id.Short(), "round", at.round, "r", at.r)
 		a.status.stage("committee only")

@@ -26,11 +26,25 @@ const (
 	keyModel    = "/model"    // newest global model held
 	keyViolated = "/violated" // why this agent takes no further part
 	keyProtocol = "/sa/"
-	keyEpochs   = "epoch/" // + run: highest epoch entered; they outlive the run
-	keyFinal    = "final/" // + run: its last model
+
+	// These outlive the run.
+	keyEpochs  = "epoch/"   // + run: highest epoch entered
+	keyFinal   = "final/"   // + run: its last model
+	keyEnded   = "ended/"   // + run: it ended here and is not taken up again
+	keyTrained = "trained/" // secureagg's counts of reports per plan, task and model or round, across runs
 )
 
 func runKey(run id.RunID, key string) string { return keyRuns + run.String() + key }
+
+// protocolKey is where a record of secureagg stands. What was reported on counts for
+// every run of the agent, also after the run (SECAGG, Hardening 2): two sums over the
+// same rows and model and other sets would open their difference.
+func protocolKey(run id.RunID, key string) string {
+	if strings.HasPrefix(key, keyTrained) {
+		return key
+	}
+	return runKey(run, keyProtocol+key)
+}
 
 // run is one training run as this agent sees it: what was accepted, the protocol's
 // member, the newest model and the attempt in progress.
@@ -41,8 +55,7 @@ type run struct {
 	canonical []byte
 	data      *dataset.Data
 	trainer   Trainer
-	first     id.ModelHash   // as the log has it
-	start     strategy.State // before the first round
+	first     id.ModelHash // as the log has it
 
 	member  *secureagg.Member
 	roster  id.RosterHash // that member was made for
@@ -66,27 +79,20 @@ type standing struct {
 	out   bool
 }
 
-// held is a global model and what replaying the next round from it needs.
+// held is a global model that this agent derived itself: the plan's first one, or
+// what replaying every round since then led to.
 type held struct {
 	hash  id.ModelHash
 	rec   *strategy.Record
 	state strategy.State
-	known bool   // state is rec's
 	next  uint64 // the round that begins with this model
-	exact bool   // next is known, not only that the model was asked for
+	r     uint64 // the attempt that led to it, 0 for the first model
 }
 
-// bytes is next 8 ‖ flags 1 ‖ length 4 ‖ state ‖ record.
+// bytes is next 8 ‖ r 8 ‖ length 4 ‖ state ‖ record.
 func (h *held) bytes() []byte {
 	b := binary.BigEndian.AppendUint64(nil, h.next)
-	var flags byte
-	if h.known {
-		flags |= 1
-	}
-	if h.exact {
-		flags |= 2
-	}
-	b = append(b, flags)
+	b = binary.BigEndian.AppendUint64(b, h.r)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(h.state)))
 	b = append(b, h.state...)
 	return h.rec.AppendBinary(b)
@@ -94,35 +100,34 @@ func (h *held) bytes() []byte {
 
 func parseHeld(b []byte) (h held, err error) {
 	s := cryptobyte.String(b)
-	var flags uint8
 	var n uint32
 	var state []byte
-	if !s.ReadUint64(&h.next) || !s.ReadUint8(&flags) || flags > 3 || !s.ReadUint32(&n) || !s.ReadBytes(&state, int(n)) {
+	if !s.ReadUint64(&h.next) || !s.ReadUint64(&h.r) || !s.ReadUint32(&n) || !s.ReadBytes(&state, int(n)) {
 		return held{}, errors.New("journal: the model cannot be read")
 	}
 	if h.rec, err = strategy.ParseRecord(s); err != nil {
 		return held{}, fmt.Errorf("journal: %w", err)
 	}
-	h.known, h.exact, h.state = flags&1 != 0, flags&2 != 0, state
+	h.state = state
 	h.hash = h.rec.Hash()
 	return h, nil
 }
 
 // attempt is one try of one round.
 type attempt struct {
-	r, round uint64
-	task     plan.Task
-	model    id.ModelHash
-	ctx      id.Ctx
-	waiting  *wire.RoundOpen    // for the model
-	heldBack []*wire.StageDown  // arrived while waiting
-	live     bool               // its RoundOpen came in this session
-	cancel   context.CancelFunc // of the training; nil before it
-	stopped  bool               // the training must not be reported
-	result   *trained           // of a training that ended while there was no session
-	report   id.Digest          // of the report and vector sent, for the receipt
-	vector   id.Digest
-	evidence Evidence
+	r, round  uint64
+	task      plan.Task
+	model     id.ModelHash
+	ctx       id.Ctx
+	live      bool               // its RoundOpen came in this session
+	mayReport bool               // what the member said while behind
+	behind    bool               // a commit before it was missed: no training until it is replayed
+	cancel    context.CancelFunc // of the training; nil before it
+	stopped   bool               // the training must not be reported
+	result    *trained           // of a training that ended while there was no session
+	report    id.Digest          // of the report and vector sent, for the receipt
+	vector    id.Digest
+	evidence  Evidence
 }
 
 // stopTraining stops the attempt's training, if there is one; nothing of it will be
@@ -152,13 +157,20 @@ func (a *Agent) active(run id.RunID) *run {
 	return r
 }
 
+// keySeenEpochs is secureagg's record of the epochs that its journal knows.
+const keySeenEpochs = "epoch/seen"
+
 // minEpoch is the lowest epoch that a run may enter: above every epoch that this
-// agent entered in another run.
+// agent entered, but for those that the run's own protocol records speak of.
 func (a *Agent) minEpoch(run id.RunID) (uint64, error) {
+	_, resumed, err := a.st.Get(protocolKey(run, keySeenEpochs))
+	if err != nil {
+		return 0, err
+	}
 	least := uint64(1)
 	for _, key := range a.st.Keys(keyEpochs) {
-		if strings.TrimPrefix(key, keyEpochs) == run.String() {
-			continue
+		if strings.TrimPrefix(key, keyEpochs) == run.String() && resumed {
+			continue // the protocol's own records know
 		}
 		b, _, err := a.st.Get(key)
 		if err != nil {
@@ -180,7 +192,7 @@ func (a *Agent) restore(r *run) error {
 	}
 	var readErr error
 	get := func(key string) ([]byte, bool) {
-		b, ok, err := a.st.Get(runKey(r.id, keyProtocol+key))
+		b, ok, err := a.st.Get(protocolKey(r.id, key))
 		if err != nil && readErr == nil {
 			readErr = err
 		}
@@ -229,7 +241,7 @@ func (a *Agent) tell(r *run) error {
 		return nil
 	}
 	r.told = &now
-	return a.ch.Send(&wire.AgentState{Run: r.id, Epoch: now.epoch, Out: now.out})
+	return a.ch.Send(&wire.AgentState{Run: r.id, Epoch: now.epoch, Round: r.model.next, Out: now.out})
 }
 
 // records gives the protocol's records their place in the journal, and adds the
@@ -237,7 +249,7 @@ func (a *Agent) tell(r *run) error {
 func (r *run) records(in []secureagg.Record) []vault.Record {
 	out := make([]vault.Record, 0, len(in)+1)
 	for _, rec := range in {
-		out = append(out, vault.Record{Key: runKey(r.id, keyProtocol+rec.Key), Value: rec.Value})
+		out = append(out, vault.Record{Key: protocolKey(r.id, rec.Key), Value: rec.Value})
 	}
 	if e := r.member.Epoch(); e > r.epoch {
 		out = append(out, vault.Record{Key: keyEpochs + r.id.String(), Value: binary.BigEndian.AppendUint64(nil, e)})

@@ -186,8 +186,6 @@ func (a *Agent) handle(m wire.Msg) error {
 		return a.onOffer(m)
 	case *wire.RoundOpen:
 		return a.onRoundOpen(m)
-	case *wire.Model:
-		return a.onModel(m)
 	case *wire.StageDown:
 		return a.onStage(m)
 	case *wire.ReportAck:

@@ -8,9 +8,6 @@ import (
 	"tacit/wire"
 )
 
-// maxHeldBack bounds the messages kept while a model is on its way.
-const maxHeldBack = 64
-
 // errRoster ends a session whose roster is older than the one that the server builds
 // an epoch on: the next welcome brings the newer one.
 var errRoster = errors.New("the roster has changed")
@@ -26,9 +23,6 @@ func (a *Agent) onStage(m *wire.StageDown) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, secureagg.ErrStale), errors.Is(err, secureagg.ErrNotOpen), errors.Is(err, secureagg.ErrOut):
-		if at := r.attempt; at != nil && at.waiting != nil && !errors.Is(err, secureagg.ErrOut) && len(at.heldBack) < maxHeldBack {
-			at.heldBack = append(at.heldBack, m)
-		}
 		return nil // the server sends again what is needed
 	case errors.As(err, &abort):
 		if abort.Reason == secureagg.ReasonRoster && r.reread != id.SumDigest(m.Stage) {

@@ -97,6 +97,12 @@ func TestEpochsRiseAcrossRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n, err := a.minEpoch(id.RunID{1}); err != nil || n != 8 {
+		t.Errorf("a run whose records are gone: %d, %v, want 8", n, err)
+	}
+	if err := a.st.Apply(vault.Record{Key: protocolKey(id.RunID{1}, keySeenEpochs), Value: []byte{1}}); err != nil {
+		t.Fatal(err)
+	}
 	for run, want := range map[id.RunID]uint64{{1}: 5, {2}: 8, {3}: 8} {
 		if n, err := a.minEpoch(run); err != nil || n != want {
 			t.Errorf("run %s: %d, %v, want %d", run.Short(), n, err, want)
