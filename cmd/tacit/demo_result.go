@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -148,6 +149,29 @@ func (s *story) compare(plans []*plan.Plan, models []*openedModel) error {
 	return nil
 }
 
+// checkKills holds the story to what it announced: who was missing where, whose
+// vector counted, and where the server came back.
+func (s *story) checkKills() error {
+	if n := s.result.DroppedRecovered; n != 1 {
+		return fmt.Errorf("%d committed rounds lack a branch; one was expected", n)
+	}
+	if len(s.restartedIn) != 1 || s.restartedIn[0] != killServerRound {
+		return fmt.Errorf("the server came back in rounds %v, not in round %d", s.restartedIn, killServerRound)
+	}
+	for _, m := range s.metrics {
+		if m.Plan != s.result.Runs[0].Name {
+			continue
+		}
+		switch missing := slices.Equal(m.Dropped, []string{killBefore}); {
+		case m.Round == killBeforeRound && !missing:
+			return fmt.Errorf("round %d lacks %v, not %s", m.Round, m.Dropped, killBefore)
+		case m.Round == killAfterRound && (m.Reported != m.Members || len(m.Dropped) > 0):
+			return fmt.Errorf("round %d counts %d of %d vectors, that of %s not among them", m.Round, m.Reported, m.Members, killAfter)
+		}
+	}
+	return nil
+}
+
 // conclude takes the evidence, verifies it as an outsider would, writes the files,
 // and checks that everything that was announced has happened.
 func (s *story) conclude() error {
@@ -175,8 +199,8 @@ func (s *story) conclude() error {
 			r.AgentRestarts[c.name] = restarts
 		}
 	}
-	if r.DroppedRecovered != 1 {
-		return fmt.Errorf("%d committed rounds lack a branch; one was expected", r.DroppedRecovered)
+	if err := s.checkKills(); err != nil {
+		return err
 	}
 	sites, err := s.control.Traffic(s.ctx)
 	if err != nil {

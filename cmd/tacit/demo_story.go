@@ -56,6 +56,8 @@ type story struct {
 	seen    map[string]bool // events printed; a restarted server tells earlier ones again
 	metrics []metricsLine
 	result  demoResult
+
+	restartedIn []uint64 // rounds in which the server came back
 }
 
 func (s *story) path(names ...string) string {
@@ -333,6 +335,8 @@ func (s *story) follow(p *plan.Plan, run id.RunID) (last server.Event, err error
 			last = ev
 		case "plan-refused":
 			return fmt.Errorf("%s refuses the plan: %s", ev.Site, ev.Code)
+		case "restarted":
+			s.restartedIn = append(s.restartedIn, ev.Round)
 		case "done", "stopped":
 			end = ev
 		}

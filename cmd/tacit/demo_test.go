@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +140,51 @@ func TestDemoResult(t *testing.T) {
 	}
 	if lines != r.Rounds {
 		t.Errorf("metrics.jsonl has %d lines", lines)
+	}
+}
+
+// TestDemoInterrupted stops a demo in the middle: its processes end, and so does
+// the directory.
+func TestDemoInterrupted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no interrupt for a child process")
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	cmd := exec.Command(binary, "demo", "--out", dir, "--output", "jsonl")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		var ev server.Event
+		if err := json.Unmarshal(lines.Bytes(), &ev); err != nil {
+			t.Fatal(err)
+		}
+		if ev.Kind == "committed" && ev.Round == 2 {
+			break
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, out); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+		t.Errorf("%v: %s", err, complaints.String())
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory is still there: %v", err)
+	}
+	if !strings.Contains(complaints.String(), "tacit: error: interrupted") {
+		t.Errorf("standard error: %s", complaints.String())
 	}
 }
 
