@@ -182,7 +182,7 @@ func derivations() map[string]string {
 	put := func(name string, b []byte) { v[name] = hex.EncodeToString(b) }
 	in := RoundInputs{Run: id.RunID{1}, Plan: id.PlanHash{2}, R: 3, Round: 4, Task: 1, Model: id.ModelHash{5},
 		Config: id.ConfigHash{6}, Charter: id.CharterHash{7}, Cohorts: 1, Dim: 8}
-	ctx := in.ctx(9, &digest{10})
+	ctx := in.Ctx(9, id.EpochRoot{10})
 	put("ctx", ctx[:])
 	var z element
 	reduceElement(&z, bytes.Repeat([]byte{0xab}, 32))

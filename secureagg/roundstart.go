@@ -50,6 +50,12 @@ func (in *RoundInputs) ctx(epoch uint64, root *digest) id.Ctx {
 	return id.Ctx(hashBytes(b.BytesOrPanic()))
 }
 
+// Ctx returns the context that an epoch with that root gives to the inputs, for whoever
+// holds a certificate of it against what an attempt is said to have been.
+func (in *RoundInputs) Ctx(epoch uint64, root id.EpochRoot) id.Ctx {
+	return in.ctx(epoch, (*digest)(&root))
+}
+
 // add appends what is not in a header.
 func (in *RoundInputs) add(b *cryptobyte.Builder) {
 	b.AddUint64(in.Round)
