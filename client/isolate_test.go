@@ -159,6 +159,9 @@ func twice(t *testing.T, second id.RunID) {
 		c.run, c.r, c.done, c.committedFrom, c.epoch = second, 0, done, nil, nil
 		c.accepted, c.outcomes, c.reported = map[id.AgentID]bool{}, map[uint64][]byte{}, map[id.AgentID]uint64{}
 		c.reports = map[uint64]map[id.AgentID][32]byte{}
+		c.mu.Lock()
+		c.replies = nil
+		c.mu.Unlock()
 		c.skip = map[id.AgentID]bool{victim: true}
 		c.steer = func() {
 			if n++; n == 1 {
@@ -169,6 +172,13 @@ func twice(t *testing.T, second id.RunID) {
 	c.begin()
 	for range 2000 {
 		if s := all[0].agent.Status(); s.Refused != nil && s.Refused.Code == string(wire.RefusalPlanNotAllowed) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, r := range c.replies {
+				if r.Accept && second == (id.RunID{1, 2, 3}) {
+					t.Error("a run that has ended is accepted again")
+				}
+			}
 			return
 		}
 		select {

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"tacit/audit"
 	"tacit/dataset"
 	"tacit/id"
 	"tacit/plan"
@@ -38,6 +40,77 @@ func TestMissedCommit(t *testing.T) {
 	defer c.mu.Unlock()
 	if len(c.reports[3]) != 4 {
 		t.Errorf("%d reports in the attempt that it caught up with", len(c.reports[3]))
+	}
+}
+
+// withholdFrom drops the commit of round 1 for one branch and delivers it once the
+// branch serves on the committee of round 2.
+func withholdFrom(t *testing.T, c *coordinator, b *branch) {
+	first := true
+	c.committed = func(a id.AgentID, m *wire.Committed) bool {
+		if a != b.agent.self || m.Round != 1 || !first {
+			return true
+		}
+		first = false
+		go func() {
+			eventually(t, func() bool { return b.agent.Status().Stage == "committee only" })
+			c.events <- event{call: func() { c.committedFrom[1](a) }}
+		}()
+		return false
+	}
+}
+
+// A commit that comes late, while the next round is open: the branch replays it and
+// trains.
+func TestLateCommit(t *testing.T) {
+	c, all := federation(t, false)
+	c.patient = true
+	startAll(all)
+	withholdFrom(t, c, all[2])
+	c.begin()
+	c.wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.reports[3]) != 4 || c.r != 4 {
+		t.Errorf("%d reports in the attempt that it caught up with, %d attempts", len(c.reports[3]), c.r)
+	}
+}
+
+// A round that was opened with another model than the commits before it lead to is
+// found out as soon as the branch can tell.
+func TestLateCommitOfAnotherModel(t *testing.T) {
+	c, all := federation(t, false)
+	c.patient = true
+	startAll(all)
+	withholdFrom(t, c, all[2])
+	c.steer = func() {
+		if c.index == 2 {
+			c.rec = nudge(c.rec)
+		}
+	}
+	c.begin()
+	var contra *Contradiction
+	if err := all[2].failed(); !errors.As(err, &contra) || !strings.Contains(contra.What, "the commits before it lead to") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// A round is committed once.
+func TestSecondCommit(t *testing.T) {
+	r := &run{model: held{hash: id.ModelHash{2}, next: 2, r: 5}}
+	for name, c := range map[string]struct {
+		r     uint64
+		after id.ModelHash
+		bad   bool
+	}{
+		"the same again":  {5, id.ModelHash{2}, false},
+		"another attempt": {6, id.ModelHash{2}, true},
+		"another model":   {5, id.ModelHash{3}, true},
+	} {
+		next, err := replay(r, &wire.Committed{Round: 1, R: c.r}, &audit.RoundCommitted{After: c.after})
+		if next != nil || (err != nil) != c.bad {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
