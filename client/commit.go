@@ -135,11 +135,8 @@ func (a *Agent) checkCertificate(r *run, m *wire.Committed, rec *audit.RoundReco
 	if len(facts.Online) != int(c.Size) {
 		return fmt.Errorf("it certifies %d branches, the log says %d", len(facts.Online), c.Size)
 	}
-	at := r.attempt
-	if at == nil || at.r != m.R {
-		return nil
-	}
-	if seen := at.evidence.Certificate; seen != nil {
+	ev := a.evidenceOf(r, m.R)
+	if seen := ev.Certificate; seen != nil {
 		before, err := secureagg.VerifyCertificate(seen, r.rosterB, a.trust.charterBytes)
 		if err == nil && !slices.Equal(before.Online, facts.Online) {
 			return errors.New("another set was certified to this agent")
@@ -147,7 +144,7 @@ func (a *Agent) checkCertificate(r *run, m *wire.Committed, rec *audit.RoundReco
 	}
 	// "Every acknowledged masked input is in the committed sum, or the round is
 	// aborted" (RELIABILITY I1).
-	if at.evidence.Receipt != nil && !slices.Contains(facts.Online, a.self) {
+	if ev.Receipt != nil && !slices.Contains(facts.Online, a.self) {
 		return errors.New("it leaves out this agent's report, which the server had acknowledged")
 	}
 	return nil
@@ -190,10 +187,7 @@ func replay(r *run, m *wire.Committed, c *audit.RoundCommitted) (*held, error) {
 
 // keepCommit makes the new model and the round's evidence durable.
 func (a *Agent) keepCommit(r *run, m *wire.Committed, next *held) error {
-	ev := a.evidence(r.id, m.R)
-	if at := r.attempt; at != nil && at.r == m.R {
-		ev = at.evidence
-	}
+	ev := a.evidenceOf(r, m.R)
 	ev.Round, ev.Task = m.Round, m.Task
 	ev.Closed, ev.Certificate = proved(m.Entry, &m.Proof), m.Certificate
 	if err := a.keepEvidence(r.id, m.R, &ev); err != nil {
@@ -255,9 +249,8 @@ func (a *Agent) onRoundAborted(m *wire.RoundAborted) error {
 	if !ok || entry.Run != m.Run || entry.R != m.R || entry.Round != m.Round {
 		return a.violate(r, fmt.Sprintf("attempt %d is said to be aborted with another log entry", m.R), part{"entry", m.Entry}, part{"checkpoint", m.Proof.Checkpoint})
 	}
-	ev := a.evidence(r.id, m.R)
+	ev := a.evidenceOf(r, m.R)
 	if at := r.attempt; at != nil && at.r == m.R {
-		ev = at.evidence
 		r.giveUp()
 	}
 	ev.Round, ev.Task = m.Round, uint8(aborted.Task)

@@ -161,6 +161,14 @@ func (a *Agent) evidence(run id.RunID, r uint64) Evidence {
 	return Evidence{Run: run, R: r}
 }
 
+// evidenceOf returns what this agent holds of an attempt, in progress or past.
+func (a *Agent) evidenceOf(r *run, attempt uint64) Evidence {
+	if at := r.attempt; at != nil && at.r == attempt {
+		return at.evidence
+	}
+	return a.evidence(r.id, attempt)
+}
+
 func (a *Agent) keepEvidence(run id.RunID, r uint64, e *Evidence) error {
 	b, err := e.AppendBinary(nil)
 	if err != nil {

@@ -86,7 +86,7 @@ func (a *Agent) consider(m *wire.PlanOffer, entry audit.Entry) (*run, wire.Refus
 // admissible decides about a plan that the server is entitled to offer: policy,
 // first model, rows.
 func (a *Agent) admissible(r *run) (wire.Refusal, error) {
-	if code := a.judge(r); code != "" {
+	if code := a.judge(r, 0); code != "" {
 		return code, errors.New("the policy of this branch does not allow it")
 	}
 	if r.model.rec == nil {
@@ -101,8 +101,8 @@ func (a *Agent) admissible(r *run) (wire.Refusal, error) {
 }
 
 // judge asks the policy. A run that only the hour forbids is looked at again.
-func (a *Agent) judge(r *run) wire.Refusal {
-	code := a.cfg.Policy.judge(r.plan, r.hash, r.members, time.Now())
+func (a *Agent) judge(r *run, branches int) wire.Refusal {
+	code := a.cfg.Policy.judge(r.plan, r.hash, branches, time.Now())
 	if r.paused = code == wire.RefusalHours; r.paused {
 		a.recheck.Reset(recheckHours)
 	}

@@ -56,7 +56,8 @@ func planHash(s string) (h id.PlanHash, ok bool) {
 }
 
 // judge returns why the policy refuses the plan at the given local time, or "".
-// branches is the size of the live epoch, or 0 when none is known yet.
+// branches is the size of the epoch, or 0 at the offer, before there is one; the plan's
+// own bounds on it are held here too, because its scales and promises rest on them.
 func (p *Policy) judge(pl *plan.Plan, hash id.PlanHash, branches int, now time.Time) wire.Refusal {
 	families := false
 	allowed := false
@@ -68,8 +69,7 @@ func (p *Policy) judge(pl *plan.Plan, hash id.PlanHash, branches int, now time.T
 			allowed = allowed || a == pl.Model.Family
 		}
 	}
-	// What a plan promises counts at the offer, what the epoch has counts as well
-	// once there is one.
+	// At the offer the plan's promise counts, in a round the epoch itself.
 	fewest := pl.Federation.MinBranches
 	if branches > 0 {
 		fewest = branches
@@ -79,7 +79,8 @@ func (p *Policy) judge(pl *plan.Plan, hash id.PlanHash, branches int, now time.T
 		return wire.RefusalModelFamily
 	case !allowed:
 		return wire.RefusalPlanNotAllowed
-	case fewest < p.MinBranches:
+	case fewest < p.MinBranches,
+		branches > 0 && (branches < pl.Federation.MinBranches || branches > pl.Federation.MaxBranches):
 		return wire.RefusalMinCohort
 	case p.MaxRounds > 0 && pl.Federation.Rounds > p.MaxRounds:
 		return wire.RefusalMaxRounds

@@ -95,6 +95,27 @@ func TestLateCommitOfAnotherModel(t *testing.T) {
 	}
 }
 
+// The branch's policy is held against the epoch itself, whatever the plan promises and
+// whichever process saw the epoch made.
+func TestEpochSmallerThanPolicy(t *testing.T) {
+	c, all := federation(t, false)
+	p, err := plan.Parse([]byte(testPlan), "toy.yaml", "federation.min_branches=6")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.plan = p
+	b := all[1]
+	b.cfg.Policy.MinBranches = 5
+	startAll(all)
+	c.begin()
+	wantRefusal(t, c, b, wire.RefusalMinCohort)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.reports) != 0 {
+		t.Errorf("somebody reported: %v", c.reports)
+	}
+}
+
 // A round is committed once.
 func TestSecondCommit(t *testing.T) {
 	r := &run{model: held{hash: id.ModelHash{2}, next: 2, r: 5}}

@@ -34,7 +34,8 @@ func (a *Agent) onRoundOpen(m *wire.RoundOpen) error {
 		return a.contradict("a round is opened with another "+what+" than the log and the plan say", r.id,
 			part{"entry", m.Entry}, part{"start", m.Start}, part{"checkpoint", m.Proof.Checkpoint})
 	}
-	if code := a.judge(r); code != "" {
+	// One cohort is the whole roster; its size does not depend on what this process saw.
+	if code := a.judge(r, len(a.trust.roster.Members)); code != "" {
 		return a.refuse(r.id, r.hash, code, fmt.Errorf("round %d: the policy of this branch does not allow it", m.Round))
 	}
 	if at := r.attempt; at == nil || at.r != m.R {

@@ -61,7 +61,6 @@ type run struct {
 	roster  id.RosterHash // that member was made for
 	rosterB []byte
 	epoch   uint64    // highest entered, as journaled
-	members int       // of the live epoch, 0 before
 	reread  id.Digest // the epoch proposal that a newer roster was fetched for
 
 	model   held

@@ -44,8 +44,7 @@ func (a *Agent) onStage(m *wire.StageDown) error {
 func (a *Agent) onEvent(r *run, event any, sent bool) error {
 	switch ev := event.(type) {
 	case *secureagg.Ready:
-		r.members = len(ev.Members)
-		a.log.Info("epoch is live", "run", r.id.Short(), "epoch", ev.Epoch, "branches", r.members,
+		a.log.Info("epoch is live", "run", r.id.Short(), "epoch", ev.Epoch, "branches", len(ev.Members),
 			"quorum", ev.Params.Quorum, "min_release", ev.Params.MinRelease)
 	case *secureagg.Opened:
 		return a.onOpened(r, ev)
@@ -59,6 +58,10 @@ func (a *Agent) onEvent(r *run, event any, sent bool) error {
 	case *secureagg.Certified:
 		if at := r.attempt; at != nil && at.r == ev.R {
 			at.evidence.Certificate = ev.Certificate
+			if err := a.keepEvidence(r.id, ev.R, &at.evidence); err != nil {
+				a.stall(r, err)
+				return nil
+			}
 		}
 		a.log.Debug("set certified", "run", r.id.Short(), "r", ev.R, "branches", len(ev.Online), "released", ev.Released)
 		a.status.stage("released")

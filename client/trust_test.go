@@ -75,6 +75,21 @@ func TestContradictions(t *testing.T) {
 		"a report acknowledged and left out": {func(c *coordinator, all []*branch) {
 			c.forget = func(a id.AgentID, r uint64) bool { return r == 2 && a == all[0].agent.self }
 		}, "leaves out this agent's report"},
+		"a report acknowledged and left out, told late": {func(c *coordinator, all []*branch) {
+			c.forget = func(a id.AgentID, r uint64) bool { return r == 2 && a == all[0].agent.self }
+			held := false
+			c.committed = func(a id.AgentID, m *wire.Committed) bool {
+				if a != all[0].agent.self || m.Round != 1 || held {
+					return true
+				}
+				held = true
+				go func() {
+					eventually(t, func() bool { return all[0].agent.Status().Stage == "committee only" })
+					c.events <- event{call: func() { c.committedFrom[1](a) }}
+				}()
+				return false
+			}
+		}, "leaves out this agent's report"},
 		"a receipt for another vector": {func(c *coordinator, _ []*branch) {
 			c.ack = func(m *wire.ReportAck) { m.Vector[0] ^= 1 }
 		}, "acknowledges another report"},
