@@ -290,30 +290,26 @@ func (s *Server) Sites(ctx context.Context) ([]Site, error) {
 	return out, nil
 }
 
-// Propose returns the charter and the next roster with the pending site in it, for
-// an administrator to check and sign elsewhere.
-func (s *Server) Propose(ctx context.Context, site string) (charter, roster []byte, err error) {
+// Propose returns the charter, the roster in force (empty before the first) and the
+// pending site's entry. The administrator makes the next roster of the two, and signs
+// that: no other entry than the one that was compared can come in with it.
+func (s *Server) Propose(ctx context.Context, site string) (charter, roster, member []byte, err error) {
 	candidates, err := s.store.Candidates(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, c := range candidates {
 		if c.Site != site {
 			continue
 		}
-		m, err := id.ParseMember(c.Body)
-		if err != nil {
-			return nil, nil, err
-		}
 		s.rosterMu.Lock()
 		defer s.rosterMu.Unlock()
-		next, err := s.roster.With(*m)
-		if err != nil {
-			return nil, nil, err
+		if s.roster.Version > 0 {
+			roster = s.roster.AppendBinary(nil)
 		}
-		return s.charter.AppendBinary(nil), next.AppendBinary(nil), nil
+		return s.charter.AppendBinary(nil), roster, c.Body, nil
 	}
-	return nil, nil, &DeniedError{Reason: fmt.Sprintf("no branch asks to join as site %q", site)}
+	return nil, nil, nil, &DeniedError{Reason: fmt.Sprintf("no branch asks to join as site %q", site)}
 }
 
 // Adopt puts a roster into force that the administrators signed.

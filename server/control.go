@@ -27,7 +27,7 @@ type Control interface {
 	Status(ctx context.Context) (Status, error)
 	Invite(ctx context.Context, org, site string, ttl time.Duration) (string, error)
 	Sites(ctx context.Context) ([]Site, error)
-	Propose(ctx context.Context, site string) (charter, roster []byte, err error)
+	Propose(ctx context.Context, site string) (charter, roster, member []byte, err error)
 	Adopt(ctx context.Context, roster []byte) error
 	Submit(ctx context.Context, canonical []byte) (id.RunID, error)
 	Runs(ctx context.Context) ([]RunInfo, error)
@@ -158,6 +158,7 @@ type reply struct {
 	Text    string          `json:"text,omitempty"`
 	Bytes   []byte          `json:"bytes,omitempty"`
 	Charter []byte          `json:"charter,omitempty"`
+	Member  []byte          `json:"member,omitempty"`
 	Value   json.RawMessage `json:"value,omitempty"`
 }
 
@@ -235,8 +236,8 @@ func (s *Server) controlHandler() http.Handler {
 		return reply{Text: text}, err
 	})
 	handle("propose", func(ctx context.Context, q request) (reply, error) {
-		charter, roster, err := s.Propose(ctx, q.Site)
-		return reply{Charter: charter, Bytes: roster}, err
+		charter, roster, member, err := s.Propose(ctx, q.Site)
+		return reply{Charter: charter, Bytes: roster, Member: member}, err
 	})
 	handle("adopt", func(ctx context.Context, q request) (reply, error) { return reply{}, s.Adopt(ctx, q.Bytes) })
 	handle("submit", func(ctx context.Context, q request) (reply, error) { return value(s.Submit(ctx, q.Bytes)) })
@@ -368,9 +369,9 @@ func (c *remote) Invite(ctx context.Context, org, site string, ttl time.Duration
 	return out.Text, err
 }
 
-func (c *remote) Propose(ctx context.Context, site string) (charter, roster []byte, err error) {
+func (c *remote) Propose(ctx context.Context, site string) (charter, roster, member []byte, err error) {
 	out, err := c.call(ctx, "propose", request{Site: site}, nil)
-	return out.Charter, out.Bytes, err
+	return out.Charter, out.Bytes, out.Member, err
 }
 
 func (c *remote) Adopt(ctx context.Context, roster []byte) error {

@@ -193,19 +193,30 @@ func checkCertificate(c audit.Certificate) error {
 	if facts.Run != c.Run || facts.Epoch != c.Epoch || facts.R != c.R || facts.Ctx != c.Ctx {
 		return errors.New("the certificate is of another attempt")
 	}
+	in := secureagg.RoundInputs{
+		Run: c.Run, Plan: c.Plan, R: c.R, Round: c.Round, Task: uint8(c.Task), Model: c.Model, Config: c.Config, Charter: c.CharterHash,
+		Cohorts: c.Cohorts, Cohort: c.Cohort, Dim: int(c.Dim),
+	}
+	if in.Ctx(c.Epoch, c.Root) != c.Ctx {
+		return errors.New("the attempt's ctx, which the members signed, is not that of its plan, task, model and epoch")
+	}
+	p := facts.Params
+	if p.N != len(c.Members) || p.Quorum != c.Quorum || p.Threshold != c.Threshold || p.MinRelease != c.MinRelease || p.Live != c.Live || p.Private != c.Private {
+		return errors.New("the epoch's numbers are not those of its roster and charter")
+	}
 	if c.Abort {
 		return nil
 	}
 	if id.Digest(facts.Digests) != c.Online {
 		return errors.New("the certificate is of other reports")
 	}
-	in := map[id.AgentID]bool{}
+	online := map[id.AgentID]bool{}
 	for _, a := range facts.Online {
-		in[a] = true
+		online[a] = true
 	}
 	for i := range c.Members {
 		member := c.Set[i/8]&(1<<(i%8)) != 0
-		if member != in[c.Members[i].AgentID()] {
+		if member != online[c.Members[i].AgentID()] {
 			return errors.New("the certificate is of another set")
 		}
 	}

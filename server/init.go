@@ -163,7 +163,8 @@ func Init(o InitOptions) (*InitResult, error) {
 	if err := genesis(st, charter); err != nil {
 		return nil, err
 	}
-	if err := WriteAdminKey(o.AdminKeyFile, admin); err != nil {
+	keyFile := &Administrator{Key: admin, Charter: charter.Hash(), path: o.AdminKeyFile}
+	if err := keyFile.write(); err != nil {
 		return nil, err
 	}
 	cfg := &Config{Listen: o.Listen, URL: o.URL, Data: "data"}
@@ -233,32 +234,4 @@ func unmarshalSecrets(b []byte) (*secrets, error) {
 		return nil, bad
 	}
 	return s, nil
-}
-
-const adminHeader = "# Tacit administrator key. Whoever holds it decides who is a member.\n" +
-	"# Keep it on a machine other than the server's.\n"
-
-// WriteAdminKey writes an administrator's key file, mode 0600.
-func WriteAdminKey(path string, key *id.PrivateKey) error {
-	seed := key.Seed()
-	pub := key.Public()
-	text := fmt.Sprintf("%s# fingerprint: %s\ntacit-admin-key-1 %s\n", adminHeader, pub.Fingerprint(), hex.EncodeToString(seed[:]))
-	return durable.WriteFile(path, []byte(text), 0o600)
-}
-
-// ReadAdminKey reads an administrator's key file.
-func ReadAdminKey(path string) (*id.PrivateKey, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "tacit-admin-key-1 "); ok {
-			seed, err := hex.DecodeString(rest)
-			if err == nil && len(seed) == 32 {
-				return id.NewPrivateKey([32]byte(seed)), nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("server: %s: not an administrator's key file", path)
 }

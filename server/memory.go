@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,7 +16,7 @@ import (
 // NewMemory makes a federation and its server in memory, for simulation and tests:
 // the same protocol, engine, log and strategies, with nothing on disk. Connections
 // come through [Server.ServeConn], the loop runs in [Server.Serve].
-func NewMemory(rules Rules, opt Options) (*Server, *id.PrivateKey, error) {
+func NewMemory(rules Rules, opt Options) (*Server, *Administrator, error) {
 	keys, charter, admin, err := found(rules)
 	if err != nil {
 		return nil, nil, err
@@ -34,35 +33,7 @@ func NewMemory(rules Rules, opt Options) (*Server, *id.PrivateKey, error) {
 	if err := s.recover(); err != nil {
 		return nil, nil, err
 	}
-	return s, admin, nil
-}
-
-// Approve admits a waiting site with the administrator's key, as `site approve` does
-// in three steps.
-func Approve(ctx context.Context, c Control, admin *id.PrivateKey, site, fingerprint string) error {
-	charterBytes, rosterBytes, err := c.Propose(ctx, site)
-	if err != nil {
-		return err
-	}
-	charter, err := id.ParseCharter(charterBytes)
-	if err != nil {
-		return err
-	}
-	if err := charter.Verify(); err != nil {
-		return err
-	}
-	roster, err := id.ParseRoster(rosterBytes)
-	if err != nil {
-		return err
-	}
-	member := roster.Site(site)
-	if member == nil || member.Key.Fingerprint() != fingerprint {
-		return &DeniedError{Reason: fmt.Sprintf("the key that asks to join as %q does not have the fingerprint %s", site, fingerprint)}
-	}
-	if err := roster.Sign(charter, admin); err != nil {
-		return err
-	}
-	return c.Adopt(ctx, roster.AppendBinary(nil))
+	return s, &Administrator{Key: admin, Charter: charter.Hash()}, nil
 }
 
 // memoryBlobs is a blob store in memory.

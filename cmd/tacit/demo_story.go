@@ -264,11 +264,11 @@ func (s *story) join(site, config string) (fingerprint string, err error) {
 			return "", err
 		}
 		if said.State == "pending" {
-			admin, err := server.ReadAdminKey(s.adminKey)
+			admin, err := server.ReadAdministrator(s.adminKey)
 			if err != nil {
 				return "", err
 			}
-			if err := server.Approve(s.ctx, s.control, admin, site, said.Fingerprint); err != nil {
+			if err := admin.Approve(s.ctx, s.control, site, said.Fingerprint); err != nil {
 				return "", err
 			}
 		}

@@ -61,7 +61,7 @@ func newSimulation(ctx context.Context, p *plan.Plan, sites []string, src *sourc
 	s.task(func() error { return srv.Serve(ctx) })
 	for _, site := range sites {
 		if err := s.admit(site, func(fingerprint string) error {
-			return server.Approve(ctx, srv, admin, site, fingerprint)
+			return admin.Approve(ctx, srv, site, fingerprint)
 		}, log); err != nil {
 			s.close()
 			return nil, fmt.Errorf("%s: %w", site, err)

@@ -19,7 +19,7 @@ type siteApproveCommand struct {
 }
 
 func (x *siteApproveCommand) Run(ctx context.Context, c *console) error {
-	admin, err := server.ReadAdminKey(x.AdminKey)
+	admin, err := server.ReadAdministrator(x.AdminKey)
 	if err != nil {
 		return misconfigured("tacit init server wrote it; --admin-key says where it is", "%w", err)
 	}
@@ -61,7 +61,7 @@ func (x *siteApproveCommand) Run(ctx context.Context, c *console) error {
 			return &failure{exit: exitDenied, code: "denied", err: fmt.Errorf("site %q was not approved", x.Site)}
 		}
 	}
-	if err := server.Approve(ctx, ctl, admin, x.Site, found.Fingerprint); err != nil {
+	if err := admin.Approve(ctx, ctl, x.Site, found.Fingerprint); err != nil {
 		return err
 	}
 	found.State = "member"
