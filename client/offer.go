@@ -146,9 +146,9 @@ func (a *Agent) loadRows(r *run) (wire.Refusal, error) {
 	data, err := load(r.plan)
 	var rows *dataset.Error
 	switch {
-	case errors.As(err, &rows) && len(rows.Problems) > 0 && rows.Problems[0].Line > 0:
-		return wire.RefusalRowsInvalid, err
 	case errors.As(err, &rows):
+		// One code for whatever does not fit: which row or bound it was is for this
+		// side's log alone.
 		return wire.RefusalSchemaMismatch, err
 	case err != nil:
 		return wire.RefusalResources, err

@@ -192,7 +192,7 @@ func TestRefusals(t *testing.T) {
 		}, wire.RefusalSchemaMismatch},
 		"a bad row": {func(b *branch, c *coordinator) {
 			b.opt.Load = readText("a,b,y\n1,2,0\n1,2222,1\n")
-		}, wire.RefusalRowsInvalid},
+		}, wire.RefusalSchemaMismatch},
 		"no file": {func(b *branch, c *coordinator) {
 			b.opt.Load, b.cfg.Data.Path = nil, "/nonexistent/rows.csv"
 		}, wire.RefusalResources},

@@ -59,7 +59,7 @@ func (a *Agent) report(r *run, t *trained) error {
 	}
 	x, err := quantize(r.plan, at.task, &t.result)
 	if err != nil {
-		return a.cannotReport(r, at, wire.RefusalRowsInvalid, err)
+		return a.cannotReport(r, at, wire.RefusalSchemaMismatch, err)
 	}
 	defer clear(x)
 	pointPrepare.Hit()

@@ -69,6 +69,24 @@ func trainSum(p *plan.Plan) []uint32 {
 	return sum
 }
 
+// TestZeroSumStillMakesAModelOfItsOwn: a round that changes no parameter leads to
+// another record all the same, because no agent reports on one model twice.
+func TestZeroSumStillMakesAModelOfItsOwn(t *testing.T) {
+	var st State
+	seen := map[string]bool{State(nil).Hash().String(): true}
+	for range 3 {
+		next, params, err := FedAvg{}.Apply(st, []float32{1, 2}, Aggregate{Delta, []float64{0, 0}, 1})
+		if err != nil || params[0] != 1 || params[1] != 2 {
+			t.Fatalf("%v, %v", params, err)
+		}
+		if seen[next.Hash().String()] {
+			t.Fatal("two rounds end in one state")
+		}
+		seen[next.Hash().String()] = true
+		st = next
+	}
+}
+
 func TestNext(t *testing.T) {
 	p := smallPlan(t)
 	r0, st, err := Initial(p)
@@ -200,7 +218,7 @@ func TestFedAvgRefuses(t *testing.T) {
 		a    Aggregate
 		want string
 	}{
-		{State{1}, Aggregate{Delta, []float64{1}, 1}, "strategy: fedavg has no state, got 1 bytes"},
+		{State{1}, Aggregate{Delta, []float64{1}, 1}, "strategy: fedavg's state has 8 bytes, got 1"},
 		{nil, Aggregate{GradientSum, []float64{1}, 1}, "strategy: fedavg averages deltas, not a gradientSum"},
 		{nil, Aggregate{Delta, []float64{1, 2}, 1}, "strategy: an update of 2 coordinates for 1 parameters"},
 		{nil, Aggregate{Delta, []float64{1}, 0}, "strategy: fedavg divides by 0"},

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -55,7 +56,10 @@ func For(p *plan.Plan) (Strategy, error) {
 
 // FedAvg adds the weighted mean of the branches' deltas to the global model
 // (McMahan et al. 2017, Algorithm 1, https://arxiv.org/abs/1602.05629, written
-// with differences: Σ w_k·(θ_k − θ)/Σ w_k + θ = Σ w_k·θ_k/Σ w_k). It has no state.
+// with differences: Σ w_k·(θ_k − θ)/Σ w_k + θ = Σ w_k·θ_k/Σ w_k). Its state
+// is the number of rounds applied, 8 bytes big-endian, empty before the first: a round
+// whose sum is zero leaves the parameters alone, and the next one must still begin with
+// a model of its own, since no agent reports on one model twice.
 type FedAvg struct{}
 
 // Name returns plan.FedAvg.
@@ -67,8 +71,8 @@ func (FedAvg) Start(*plan.Plan) State { return nil }
 // Apply returns θ + Update/Divisor, each coordinate rounded once to float32.
 func (FedAvg) Apply(s State, global []float32, a Aggregate) (State, []float32, error) {
 	switch {
-	case len(s) != 0:
-		return nil, nil, &StateError{Reason: fmt.Sprintf("fedavg has no state, got %d bytes", len(s))}
+	case len(s) != 0 && len(s) != 8:
+		return nil, nil, &StateError{Reason: fmt.Sprintf("fedavg's state has 8 bytes, got %d", len(s))}
 	case a.Kind != Delta:
 		return nil, nil, fmt.Errorf("strategy: fedavg averages deltas, not a %v", a.Kind)
 	case len(a.Update) != len(global):
@@ -84,7 +88,11 @@ func (FedAvg) Apply(s State, global []float32, a Aggregate) (State, []float32, e
 			return nil, nil, fmt.Errorf("strategy: parameter %d leaves the range of float32", i)
 		}
 	}
-	return nil, next, nil
+	var applied uint64
+	if len(s) > 0 {
+		applied = binary.BigEndian.Uint64(s)
+	}
+	return binary.BigEndian.AppendUint64(nil, applied+1), next, nil
 }
 
 // StateError means that a strategy's stored state is not what this round needs:

@@ -49,7 +49,6 @@ const (
 	RefusalResources       Refusal = "resources"
 	RefusalExternalTrainer Refusal = "external-trainer"
 	RefusalSchemaMismatch  Refusal = "schema-mismatch"
-	RefusalRowsInvalid     Refusal = "rows-invalid"
 	RefusalPlanVersion     Refusal = "plan-version"
 	RefusalPlanInvalid     Refusal = "plan-invalid"
 	RefusalCharterMismatch Refusal = "charter-mismatch"
@@ -60,7 +59,7 @@ const (
 func Refusals() []Refusal {
 	return []Refusal{RefusalPlanNotAllowed, RefusalModelFamily, RefusalMinCohort, RefusalMaxRounds, RefusalPrivacy,
 		RefusalEpsilon, RefusalHours, RefusalResources, RefusalExternalTrainer, RefusalSchemaMismatch,
-		RefusalRowsInvalid, RefusalPlanVersion, RefusalPlanInvalid, RefusalCharterMismatch, RefusalProofInvalid}
+		RefusalPlanVersion, RefusalPlanInvalid, RefusalCharterMismatch, RefusalProofInvalid}
 }
 
 func (r Refusal) check() error {
