@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"tacit/id"
-	"tacit/plan"
+	"tacit/internal/durable"
 )
 
 // Control is what operators, administrators and auditors ask of a server. *Server
@@ -164,8 +164,9 @@ type reply struct {
 
 // replyError carries an error's type over the socket.
 type replyError struct {
-	Kind    string `json:"kind"` // denied, too-few, not-found, plan, other
+	Kind    string `json:"kind"` // denied, too-few, not-found, disk-full, other
 	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
 	Have    int    `json:"have,omitempty"`
 	Want    int    `json:"want,omitempty"`
 }
@@ -174,31 +175,46 @@ func asReplyError(err error) *replyError {
 	var denied *DeniedError
 	var few *TooFewError
 	var missing *NotFoundError
-	var bad *plan.Error
+	var full *durable.FullError
+	var advice interface{ Hint() string }
+	hint := ""
+	if errors.As(err, &advice) {
+		hint = advice.Hint()
+	}
 	switch {
 	case errors.As(err, &denied):
-		return &replyError{Kind: "denied", Message: denied.Reason}
+		return &replyError{Kind: "denied", Message: denied.Reason, Hint: denied.Advice}
 	case errors.As(err, &few):
 		return &replyError{Kind: "too-few", Have: few.Have, Want: few.Want}
 	case errors.As(err, &missing):
 		return &replyError{Kind: "not-found", Message: missing.What}
-	case errors.As(err, &bad):
-		return &replyError{Kind: "plan", Message: err.Error()}
+	case errors.As(err, &full):
+		return &replyError{Kind: "disk-full", Message: full.Path}
 	}
-	return &replyError{Kind: "other", Message: err.Error()}
+	return &replyError{Kind: "other", Message: err.Error(), Hint: hint}
 }
 
 func (e *replyError) err() error {
 	switch e.Kind {
 	case "denied":
-		return &DeniedError{Reason: e.Message}
+		return &DeniedError{Reason: e.Message, Advice: e.Hint}
 	case "too-few":
 		return &TooFewError{Have: e.Have, Want: e.Want}
 	case "not-found":
 		return &NotFoundError{What: e.Message}
+	case "disk-full":
+		return &durable.FullError{Path: e.Message, Err: durable.ErrDiskFull}
 	}
-	return errors.New(e.Message)
+	return &remoteError{e.Message, e.Hint}
 }
+
+// remoteError is an error of the server's that no caller branches on.
+type remoteError struct{ text, hint string }
+
+func (e *remoteError) Error() string { return e.text }
+
+// Hint is the advice printed under the error; it may be empty.
+func (e *remoteError) Hint() string { return e.hint }
 
 // controlHandler serves Control over HTTP on the control socket.
 func (s *Server) controlHandler() http.Handler {
