@@ -63,6 +63,7 @@ type Agent struct {
 	ch       *wire.Channel // nil while there is no session
 	trained  chan trained
 	training sync.WaitGroup
+	commits  int         // told in this process
 	stalled  bool        // the journal could not be written
 	retry    *time.Timer // then: when to try again
 	recheck  *time.Timer // when to look at the policy's hours again
@@ -150,6 +151,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	lost := false // the loss was told; say so once, not at every try
 	for {
 		var welcomed time.Time
+		before := a.commits
 		err := a.session(ctx, func() {
 			welcomed = time.Now()
 			lost = false
@@ -161,7 +163,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.status.failed(stop)
 			return stop
 		}
-		if !welcomed.IsZero() && time.Since(welcomed) >= goodSession {
+		if a.commits > before || !welcomed.IsZero() && time.Since(welcomed) >= goodSession {
 			wait.reset() // a server that ends every session at once is not asked without pause
 		}
 		d := wait.next()
@@ -176,8 +178,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// goodSession is how long a connection must have lasted for the next retry to come
-// at once.
+// goodSession is how long a connection must have lasted, unless it brought a commit,
+// for the next retry to come at once.
 const goodSession = time.Second
 
 func stoppedTimer() *time.Timer {

@@ -65,6 +65,7 @@ func (a *Agent) onCommitted(m *wire.Committed) error {
 	if at := r.attempt; at != nil && at.r <= m.R {
 		r.giveUp()
 	}
+	a.commits++
 	a.log.Info("round committed", "run", r.id.Short(), "round", m.Round, "r", m.R, "branches", int(committed.Size), "model", m.Next.Short(), "replayed", next != nil)
 	a.status.committed(m.Round, m.Next)
 	a.compact()
