@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -93,6 +95,16 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("no match for %s", args[1])
 				}
 				ts.Setenv(args[0], m[1])
+			},
+			// samemodels FILE wants the models of the demo that the other tests share.
+			"samemodels": func(ts *testscript.TestScript, _ bool, args []string) {
+				var r demoResult
+				ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &r))
+				d, err := demonstrated()
+				ts.Check(err)
+				if len(r.Models) != 2 || !maps.Equal(r.Models, d.result.Models) {
+					ts.Fatalf("one seed gave the models %v and %v", d.result.Models, r.Models)
+				}
 			},
 			// eventually COMMAND… repeats a line until it succeeds.
 			"eventually": func(ts *testscript.TestScript, _ bool, args []string) {
