@@ -47,6 +47,7 @@ type world struct {
 	// kept are the commits that members away may still need, by round.
 	kept          map[uint64]*wire.Committed
 	lastCommitted uint64
+	state         []byte // the strategy's, as the run's row holds it
 }
 
 var errCrash = errors.New("the coordinator died")
@@ -234,9 +235,10 @@ func (w *world) write(e *Write) {
 	if e.Model != nil {
 		b.Models = append(b.Models, store.Model{Run: w.cfg.Run, Round: e.Model.Round, Hash: e.Model.Hash,
 			File: fmt.Sprint(e.Model.Round), Wrapped: e.Model.Record.AppendBinary(nil), Manifest: []byte{1}})
-		for i := range b.Runs {
-			b.Runs[i].Strategy = append([]byte{0}, e.Model.State...)
-		}
+		w.state = append([]byte{0}, e.Model.State...)
+	}
+	for i := range b.Runs {
+		b.Runs[i].Strategy = w.state
 	}
 	if _, err := w.store.Commit(context.Background(), w.fence, &b); err != nil {
 		w.t.Fatalf("commit: %v", err)
