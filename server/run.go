@@ -431,7 +431,9 @@ func (s *Server) notice(run *activeRun, n engine.NoticeText) {
 		run.metrics = n.Metrics
 		run.mu.Unlock()
 	}
-	s.events.add(ev)
+	if n.Kind != "refused" { // a member can send any number of those: they are for the log alone
+		s.events.add(ev)
+	}
 	s.log.Info(n.Kind, logFields(&ev)...)
 }
 

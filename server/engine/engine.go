@@ -65,15 +65,16 @@ type member struct {
 	agent        id.AgentID
 	presence     presence
 	accepted     bool
-	approved     bool   // its approval is in the log
-	stood        bool   // has said on this connection whether it takes part
-	live         bool   // takes part in the current epoch, by its word on this connection
-	current      bool   // holds the current model, by its word
-	behind       bool   // cannot get the current model any more
-	restartedIn  uint64 // attempt that was open when its process restarted; 0: none
-	lastReported uint64 // latest attempt it reported in
-	reentry      []byte // its request to be let in again, until it is
-	rekey        bool   // it asked for a new epoch
+	approved     bool            // its approval is in the log
+	refused      map[string]bool // codes of its refusals that are in the log
+	stood        bool            // has said on this connection whether it takes part
+	live         bool            // takes part in the current epoch, by its word on this connection
+	current      bool            // holds the current model, by its word
+	behind       bool            // cannot get the current model any more
+	restartedIn  uint64          // attempt that was open when its process restarted; 0: none
+	lastReported uint64          // latest attempt it reported in
+	reentry      []byte          // its request to be let in again, until it is
+	rekey        bool            // it asked for a new epoch
 }
 
 // Engine is one run. It is owned by one goroutine.
@@ -146,7 +147,7 @@ func newEngine(cfg Config) (*Engine, error) {
 	for i := range cfg.Roster.Members {
 		a := cfg.Roster.Members[i].Agent()
 		e.order = append(e.order, a)
-		e.members[a] = &member{agent: a}
+		e.members[a] = &member{agent: a, refused: map[string]bool{}}
 	}
 	if _, err := e.params(); err != nil {
 		return nil, err

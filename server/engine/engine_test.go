@@ -243,6 +243,26 @@ func TestRefusalStopsTheRunBeforeItBegins(t *testing.T) {
 	}
 }
 
+// TestRefusalsAreLoggedOnce: a member that repeats its refusal fills no log.
+func TestRefusalsAreLoggedOnce(t *testing.T) {
+	w := newWorld(t, 4, nil)
+	w.start()
+	for len(w.queue) > 0 && w.engine.Phase() != Collecting {
+		next := w.queue[0]
+		w.queue = w.queue[1:]
+		if err := next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := w.writes
+	for range 50 {
+		w.step(PlanAnswer{Agent: w.agent(3).id, Code: "hours"})
+	}
+	if n := w.writes - before; n != 1 {
+		t.Errorf("50 refusals made %d transactions", n)
+	}
+}
+
 // TestCoordinatorDiesAfterEveryWrite restarts the engine from the store after each
 // of its transactions in turn, with one agent dropping on the way: the run always
 // ends with the model of the undisturbed one.

@@ -48,10 +48,13 @@ func (e *Engine) planAnswer(ev PlanAnswer) error {
 		return nil
 	}
 	if !ev.Accept {
-		e.write(&Write{
-			Batch: store.Batch{Runs: []store.Run{e.runRow(e.phase, "")}},
-			Log:   []Entry{{Federal: true, Payload: audit.PlanRefused{Plan: e.planHash, Agent: ev.Agent, Code: ev.Code}}},
-		})
+		if !m.refused[ev.Code] { // one entry for each reason, however often it is repeated
+			m.refused[ev.Code] = true
+			e.write(&Write{
+				Batch: store.Batch{Runs: []store.Run{e.runRow(e.phase, "")}},
+				Log:   []Entry{{Federal: true, Payload: audit.PlanRefused{Plan: e.planHash, Agent: ev.Agent, Code: ev.Code}}},
+			})
+		}
 		e.notice(NoticeText{Kind: "plan-refused", Agent: ev.Agent, Code: ev.Code})
 		m.accepted = false
 		if e.phase == Gathering {
