@@ -163,8 +163,11 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.status.failed(stop)
 			return stop
 		}
-		if a.commits > before || !welcomed.IsZero() && time.Since(welcomed) >= goodSession {
-			wait.reset() // a server that ends every session at once is not asked without pause
+		switch {
+		case a.commits > before, !welcomed.IsZero() && time.Since(welcomed) >= goodSession:
+			wait.reset()
+		case !welcomed.IsZero():
+			wait.soon() // it is there, but ends every session at once: not without pause
 		}
 		d := wait.next()
 		if !lost {

@@ -56,6 +56,9 @@ const (
 
 func (b *backoff) reset() { b.tries = 0 }
 
+// soon keeps the next wait below half a second.
+func (b *backoff) soon() { b.tries = min(b.tries, 3) }
+
 // next returns how long to wait before the next try.
 func (b *backoff) next() time.Duration {
 	b.tries++
