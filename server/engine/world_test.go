@@ -50,8 +50,6 @@ type world struct {
 	state         []byte // the strategy's, as the run's row holds it
 }
 
-var errCrash = errors.New("the coordinator died")
-
 // agent is one branch: its member, its journal and its connection.
 type agent struct {
 	id      id.AgentID

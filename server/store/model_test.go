@@ -118,7 +118,11 @@ func TestStoresAgree(t *testing.T) {
 			}
 		}
 	})
-	if accepted < 50 || refused < 50 {
+	least := 50
+	if testing.Short() { // a fifth of the histories
+		least = 5
+	}
+	if accepted < least || refused < least {
 		t.Errorf("%d batches accepted, %d refused: the histories say little", accepted, refused)
 	}
 }
