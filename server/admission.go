@@ -82,8 +82,9 @@ func (ss *session) join(m *wire.Join, a arrival) (next chan arrival, err error) 
 			return next, nil
 		}
 		if next == nil { // a candidate says nothing while it waits, but it may go
-			next = make(chan arrival, 1)
-			go func() { next <- ss.receive() }()
+			came := make(chan arrival, 1) // not next itself: a return sets that
+			go func() { came <- ss.receive() }()
+			next = came
 		}
 		select {
 		case <-ss.ctx.Done():

@@ -48,6 +48,7 @@ type branch struct {
 	cancel context.CancelFunc
 	ended  chan error
 	policy client.Policy
+	sent   uint64 // by agents that have been stopped
 }
 
 var smallRules = Rules{Name: "test", MinCohort: 4, AllowSmall: true}
@@ -256,7 +257,11 @@ func (b *branch) stop() error {
 	}
 	b.cancel()
 	b.cancel = nil
-	return <-b.ended
+	err := <-b.ended
+	for _, n := range b.agent.Status().Sent {
+		b.sent += n
+	}
+	return err
 }
 
 // failed waits for the agent to stop by itself.

@@ -80,7 +80,7 @@ func (s *Server) prove(l logged, seen uint64) (wire.Proof, uint64, error) {
 	head := s.head
 	s.commitMu.Unlock()
 	size := uint64(head.Size)
-	p := wire.Proof{Index: l.index, TreeSize: size, OldSize: seen, Checkpoint: head.Checkpoint}
+	p := wire.Proof{Index: l.index, TreeSize: size, Checkpoint: head.Checkpoint}
 	reader := s.store.HashReader(context.Background())
 	if l.entry != nil {
 		inc, err := audit.ProveInclusion(reader, size, l.index)
@@ -90,7 +90,10 @@ func (s *Server) prove(l logged, seen uint64) (wire.Proof, uint64, error) {
 		p.Inclusion = hashes(inc)
 	}
 	// A branch that has seen more than the log holds is told so by the checkpoint
-	// itself: no proof can exist, and it keeps both as evidence.
+	// itself: no proof can exist, none is claimed, and it keeps both as evidence.
+	if seen <= size {
+		p.OldSize = seen
+	}
 	if seen > 0 && seen < size {
 		con, err := audit.ProveConsistency(reader, seen, size)
 		if err != nil {

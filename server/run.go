@@ -650,6 +650,9 @@ func (s *Server) resumeRun(r store.Run) error {
 			return err
 		}
 	}
+	if err := s.shredEnded(run, stored.Attempts); err != nil {
+		return err
+	}
 	if stored.Approved, err = s.approvals(run.hash, roster); err != nil {
 		return err
 	}

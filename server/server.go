@@ -223,6 +223,9 @@ func (s *Server) recover() error {
 	if err := s.settleModels(ctx); err != nil {
 		return err
 	}
+	if err := s.shredOver(ctx); err != nil {
+		return err
+	}
 	if err := s.loadCosigned(ctx); err != nil {
 		return err
 	}

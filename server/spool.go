@@ -12,6 +12,7 @@ import (
 	"tacit/plan"
 	"tacit/secureagg"
 	"tacit/server/blob"
+	"tacit/server/engine"
 	"tacit/server/store"
 	"tacit/wire"
 )
@@ -129,6 +130,39 @@ func (s *Server) shredSpool(run *activeRun, r uint64) error {
 		return err
 	}
 	return s.blobs.Shred(fmt.Sprintf("spool/%s/%d", run.id, r))
+}
+
+// shredEnded destroys the inputs of attempts that ended just before an earlier process
+// did.
+func (s *Server) shredEnded(run *activeRun, attempts []store.Attempt) error {
+	for _, a := range attempts {
+		if len(a.SpoolKey) == 0 || !engine.Ended(a) {
+			continue
+		}
+		if err := s.shredSpool(run, a.R); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shredOver destroys what an earlier process left of runs that are over.
+func (s *Server) shredOver(ctx context.Context) error {
+	runs, err := s.store.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.State != stateDone && r.State != stateStopped {
+			continue
+		}
+		for _, prefix := range []string{sumsOf(r.ID), "spool/" + r.ID.String()} {
+			if err := s.blobs.Shred(prefix); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // vectorLimit is the size of the largest vector that the active run takes.

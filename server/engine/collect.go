@@ -24,6 +24,9 @@ const (
 	attemptAborted    = "aborted"
 )
 
+// Ended reports whether an attempt is over: committed or given up.
+func Ended(a store.Attempt) bool { return a.Phase == AttemptCommitted || a.Phase == attemptAborted }
+
 // nextRound waits for the members and then opens the next attempt, or ends the run
 // when there is none.
 func (e *Engine) nextRound() error {

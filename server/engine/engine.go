@@ -382,7 +382,8 @@ func (e *Engine) finish(done bool, reason string) error {
 	if !done {
 		kind = "stopped"
 	}
-	e.notice(NoticeText{Kind: kind, Round: e.round, R: e.r, Model: e.model, Text: reason})
+	// Told last: who hears of the end finds nothing of the run under way.
 	e.out = append(e.out, &Finish{Done: done, Reason: reason})
+	e.notice(NoticeText{Kind: kind, Round: e.round, R: e.r, Model: e.model, Text: reason})
 	return nil
 }

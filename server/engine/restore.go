@@ -89,7 +89,7 @@ func Restore(cfg Config, s Stored) (*Engine, []Effect, error) {
 	if n := len(s.Attempts); n > 0 {
 		last = &s.Attempts[n-1]
 	}
-	if last == nil || last.Epoch != e.epochNumber || last.Phase == AttemptCommitted || last.Phase == attemptAborted {
+	if last == nil || last.Epoch != e.epochNumber || Ended(*last) {
 		if err := e.nextRound(); err != nil {
 			return nil, nil, err
 		}
