@@ -104,16 +104,16 @@ func TestSlowReader(t *testing.T) {
 		synctest.Wait()
 		ss := s.sessions[agentOf(seededKey(1))]
 		big := make([]byte, maxQueuedBytes/2)
-		ss.send(outgoing{msg: &wire.Model{Record: big[:1<<20]}}) // the writer hangs in this one
+		ss.send(outgoing{msg: &wire.Committed{Sum: big[:1<<20]}}) // the writer hangs in this one
 		synctest.Wait()
-		ss.send(outgoing{msg: &wire.Model{Record: make([]byte, maxQueuedBytes+1)}})
+		ss.send(outgoing{msg: &wire.Committed{Sum: make([]byte, maxQueuedBytes+1)}})
 		synctest.Wait()
 		select {
 		case err := <-x.done:
 			t.Fatalf("let go over one large message: %v", err)
 		default:
 		}
-		ss.send(outgoing{msg: &wire.Model{Record: big}})
+		ss.send(outgoing{msg: &wire.Committed{Sum: big}})
 		<-x.done
 		ss.mu.Lock()
 		kept := len(ss.queue)
@@ -211,7 +211,6 @@ func TestHostilePeersHurtNobody(t *testing.T) {
 	for range 200 {
 		x.send(&wire.StageUp{Run: run, Stage: junk(40)})
 		x.send(&wire.AgentState{Run: run, Epoch: seed.Uint64(), Round: seed.Uint64(), Out: seed.Uint32()&1 == 0})
-		x.send(&wire.ModelRequest{Run: run, Model: id.ModelHash{1}})
 		x.send(&wire.Cosign{Checkpoint: junk(100)})
 	}
 	x.send(&wire.Report{Run: run, R: 1, Report: junk(100)})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"tacit/audit"
 	"tacit/id"
@@ -48,9 +49,6 @@ type activeRun struct {
 	spooled sync.Map  // digest of each agent's first input of spoolR
 
 	mu      sync.Mutex // guards what follows
-	model   id.ModelHash
-	record  []byte
-	round   uint64
 	phase   engine.Phase
 	end     uint64 // index of the latest entry that ended an attempt
 	metrics *strategy.Metrics
@@ -87,6 +85,9 @@ func (s *Server) loop(ctx context.Context) error {
 			s.run.stopTimers()
 		}
 	}()
+	if err := s.loadEnded(); err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -131,6 +132,9 @@ func (s *Server) dispatch(e event) error {
 	switch ev := e.ev.(type) {
 	case engine.Connected:
 		s.present[ev.Agent] = e.from
+		for _, m := range s.over {
+			e.from.send(outgoing{msg: m})
+		}
 	default:
 		if e.from != nil && s.present[e.from.agent] != e.from {
 			return nil
@@ -254,9 +258,6 @@ func (s *Server) executeWrite(run *activeRun, w *engine.Write) error {
 			}
 			pointPublished.Hit()
 		}
-		run.mu.Lock()
-		run.model, run.record, run.round = w.Model.Hash, w.Model.Record.AppendBinary(nil), w.Model.Round
-		run.mu.Unlock()
 	}
 	for i, l := range w.Log {
 		if l.Name != (engine.EntryName{}) {
@@ -346,6 +347,12 @@ func (s *Server) executeSend(run *activeRun, e *engine.Send) error {
 		}
 		o.entry = &l
 	}
+	switch m := e.Msg.(type) {
+	case *wire.RunDone:
+		s.ended(m)
+	case *wire.RoundAborted:
+		m.Reason = sendable(m.Reason)
+	}
 	if ack, ok := e.Msg.(*wire.ReportAck); ok {
 		s.commitMu.Lock()
 		ack.TreeSize = uint64(s.head.Size)
@@ -392,6 +399,48 @@ func (r *activeRun) stopTimers() {
 	for _, t := range r.timers {
 		t.Stop()
 	}
+}
+
+// maxOver is how many runs a branch that connects is told are over.
+const maxOver = 4
+
+// ended remembers that a run is over, for branches that are away now.
+func (s *Server) ended(m *wire.RunDone) {
+	m.Reason = sendable(m.Reason)
+	s.over = append(s.over, m)
+	s.over = s.over[max(0, len(s.over)-maxOver):]
+}
+
+// sendable is a reason as a message may carry it: short and printable.
+func sendable(reason string) string {
+	reason = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(reason, "?"))
+	const most = 300
+	if len(reason) > most {
+		reason = strings.ToValidUTF8(reason[:most], "") + "…"
+	}
+	return reason
+}
+
+// loadEnded learns which runs ended last in earlier processes.
+func (s *Server) loadEnded() error {
+	runs, err := s.store.Runs(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		switch r.State {
+		case stateDone:
+			s.ended(&wire.RunDone{Run: r.ID, State: wire.RunDoneState, Model: r.Model})
+		case stateStopped:
+			s.ended(&wire.RunDone{Run: r.ID, State: wire.RunStoppedState, Reason: r.Reason, Model: r.Model})
+		}
+	}
+	return nil
 }
 
 // wake lets the loop look for a run to start.
@@ -661,7 +710,6 @@ func (s *Server) resumeRun(r store.Run) error {
 		return err
 	}
 	run.engine, run.strategy = e, r.Strategy
-	run.model, run.record, run.round = m.Hash, raw, m.Round
 	s.run = run
 	s.setActive(run)
 	if err := s.execute(run, effects); err != nil {

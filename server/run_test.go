@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"tacit/audit"
 	"tacit/nn/safetensors"
@@ -173,5 +176,36 @@ func TestExportRefusals(t *testing.T) {
 	}
 	if size() != before+1 {
 		t.Error("an export is not in the log")
+	}
+}
+
+// TestWhoWasAwayHearsOfTheEnd: a branch that connects after a run's end is told of it,
+// also by another process, whatever the reason's words.
+func TestWhoWasAwayHearsOfTheEnd(t *testing.T) {
+	f := newFederation(t, true)
+	f.join()
+	run := f.submit(testPlan(t, 1))
+	model := f.finish(run).Model
+	f.enrolKey("south", seededKey(1))
+	hears := func() {
+		t.Helper()
+		x := knock(t, f.current())
+		x.auth(seededKey(1))
+		x.receive()
+		m, ok := x.receive().(*wire.RunDone)
+		if !ok || m.Run != run || m.State != wire.RunDoneState || m.Model != model {
+			t.Errorf("%+v", m)
+		}
+		x.ch.Close()
+	}
+	hears()
+	f.stop()
+	f.start()
+	hears()
+	for _, reason := range []string{"", "short", "two\nlines\x00\xff", string(bytes.Repeat([]byte("ä"), 5000))} {
+		got := sendable(reason)
+		if len(got) > 400 || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+			t.Errorf("%.20q became %q", reason, got)
+		}
 	}
 }

@@ -97,6 +97,7 @@ type Server struct {
 	// Owned by the loop.
 	run     *activeRun
 	present map[id.AgentID]*session
+	over    []*wire.RunDone // the latest runs that have ended
 }
 
 // blobs is what the server asks of a blob store.
@@ -562,17 +563,6 @@ func (s *Server) underway(ctx context.Context) (id.RunID, bool, error) {
 		}
 	}
 	return id.RunID{}, false, nil
-}
-
-// currentModel returns the model record of the active run under its hash.
-func (s *Server) currentModel(run id.RunID, hash id.ModelHash) (record []byte, round uint64, ok bool) {
-	r := s.active()
-	if r == nil || r.id != run {
-		return nil, 0, false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.record, r.round, r.model == hash
 }
 
 // checkpointFor opens a checkpoint that carries a member's cosignature.

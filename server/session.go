@@ -188,8 +188,6 @@ func (ss *session) handle(m wire.Msg) error {
 		ss.report = m
 	case *wire.Vector:
 		return ss.vector(m)
-	case *wire.ModelRequest:
-		return ss.model(m)
 	case *wire.Cosign:
 		return ss.cosigned(m)
 	case *wire.Ping:
@@ -222,23 +220,10 @@ func (ss *session) vector(m *wire.Vector) error {
 	return nil
 }
 
-// model answers a request for the current model. It leaves only under a hash that
-// the log has announced.
-func (ss *session) model(m *wire.ModelRequest) error {
-	record, round, ok := ss.s.currentModel(m.Run, m.Model)
-	if !ok {
-		return nil // the branch will be told of the next one
-	}
-	ss.send(outgoing{msg: &wire.Model{Run: m.Run, Round: round, Model: m.Model, Record: record}})
-	return nil
-}
-
 // send queues a message; a branch that does not read is let go.
 func (ss *session) send(o outgoing) {
 	size := 1024
 	switch m := o.msg.(type) {
-	case *wire.Model:
-		size += len(m.Record)
 	case *wire.Committed:
 		size += len(m.Sum) + len(m.Record)
 	case *wire.StageDown:

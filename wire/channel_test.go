@@ -196,7 +196,7 @@ func tapped(t testing.TB) (client, server *Channel, change *func([]byte) [][]byt
 
 // Every byte of a frame is protected: header, ciphertext and tag.
 func TestEveryTamperedByteIsNoticed(t *testing.T) {
-	probe := &ModelRequest{}
+	probe := &AgentState{}
 	raw, err := Marshal(probe)
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +309,7 @@ func TestBadlyCutMessages(t *testing.T) {
 		{"over the limit", [][]byte{full(KindReport, maxStage+1)}, []byte{flagFirst}, &LimitError{}},
 		{"over 2^31", [][]byte{full(KindVector, 1<<32-1)}, []byte{flagFirst}, &LimitError{}},
 		{"unknown kind", [][]byte{full(0x3f, 9)}, []byte{flagFirst | flagLast}, &UseError{}},
-		{"wrong direction", [][]byte{full(KindModel, 9)}, []byte{flagFirst | flagLast}, &UseError{}},
+		{"wrong direction", [][]byte{full(KindCommitted, 9)}, []byte{flagFirst | flagLast}, &UseError{}},
 		{"join after welcome", [][]byte{full(KindJoin, 9)}, []byte{flagFirst | flagLast}, &UseError{}},
 		{"bad body", [][]byte{full(KindPing, 9)}, []byte{flagFirst | flagLast}, &FormatError{}},
 	}
@@ -357,20 +357,20 @@ func TestPhasesAndDirections(t *testing.T) {
 			t.Errorf("%v left where it must not", m.Kind())
 		}
 	}
-	refuse(client, &ModelRequest{})
+	refuse(client, &AgentState{})
 	refuse(client, testWelcome())
-	refuse(server, &Model{})
-	refuse(server, &ModelRequest{})
+	refuse(server, &Committed{})
+	refuse(server, &AgentState{})
 	admit(t, client, server)
 	refuse(server, testWelcome())
-	refuse(server, &ModelRequest{})
-	refuse(client, &Model{})
+	refuse(server, &AgentState{})
+	refuse(client, &Committed{})
 	refuse(client, &Auth{Signature: make([]byte, id.SignatureSize)})
 	// Nothing of that reached the wire.
-	if err := client.Send(&ModelRequest{}); err != nil {
+	if err := client.Send(&AgentState{}); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := server.Receive(); err != nil || m.Kind() != KindModelRequest {
+	if m, err := server.Receive(); err != nil || m.Kind() != KindAgentState {
 		t.Errorf("got %v, %v", m, err)
 	}
 }
@@ -439,7 +439,7 @@ func TestAllocationFollowsArrival(t *testing.T) {
 func TestClose(t *testing.T) {
 	t.Run("between messages", func(t *testing.T) {
 		client, server := open(t)
-		if err := client.Send(&ModelRequest{}); err != nil {
+		if err := client.Send(&AgentState{}); err != nil {
 			t.Fatal(err)
 		}
 		client.Close()
@@ -452,7 +452,7 @@ func TestClose(t *testing.T) {
 		if _, err := client.Receive(); !errors.Is(err, ErrClosed) {
 			t.Errorf("closed here: got %v, want ErrClosed", err)
 		}
-		if err := client.Send(&ModelRequest{}); !errors.Is(err, ErrClosed) {
+		if err := client.Send(&AgentState{}); !errors.Is(err, ErrClosed) {
 			t.Errorf("closed here: got %v, want ErrClosed", err)
 		}
 	})
@@ -551,7 +551,7 @@ func TestCloseWithIsBounded(t *testing.T) {
 		client, server := connect(t, a, b)
 		admit(t, client, server)
 		stuck := make(chan error, 1)
-		go func() { stuck <- server.Send(&Model{Record: make([]byte, 40<<20)}) }()
+		go func() { stuck <- server.Send(&Committed{Sum: make([]byte, 40<<20)}) }()
 		synctest.Wait()
 		server.CloseWith(&Error{Code: CodeBusy})
 		if err := <-stuck; err == nil {

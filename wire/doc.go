@@ -14,8 +14,8 @@
 //	  | <------------------------ JoinStatus ----- |  pending … approved | refused
 //	  | ------- Auth ----------------------------> |  signature over the channel's binding
 //	  | <------------------------ Welcome -------- |  charter, roster, log proof; now all kinds
-//	  | <--- PlanOffer, StageDown, RoundOpen, Model, ReportAck, Committed, RoundAborted, RunDone
-//	  | ---- PlanReply, AgentState, ModelRequest, StageUp, Report, Vector, Cosign --->
+//	  | <--- PlanOffer, StageDown, RoundOpen, ReportAck, Committed, RoundAborted, RunDone
+//	  | ---- PlanReply, AgentState, StageUp, Report, Vector, Cosign --->
 //
 // # Handshake
 //
@@ -64,7 +64,7 @@
 //
 // A body is one CBOR map with text keys, in core deterministic encoding (RFC 8949,
 // 4.2.1): no tags, no indefinite lengths, no unknown, missing or duplicate keys.
-// Model, Committed and Vector carry their bulk behind it, so that it is not copied:
+// Committed and Vector carry their bulk behind it, so that it is not copied:
 //
 //	body = len(map) u32 ‖ map ‖ bulk
 //

@@ -67,7 +67,6 @@ func examples() []Msg {
 	return []Msg{
 		join, auth,
 		&PlanReply{Run: run, Plan: fill[id.PlanHash](7), Code: RefusalMinCohort, Detail: "the plan asks for 3 branches"},
-		&ModelRequest{Run: run, Model: fill[id.ModelHash](8)},
 		&Cosign{Checkpoint: []byte("note")},
 		&StageUp{Run: run, Stage: pattern(40, 1)},
 		&Report{Run: run, R: 4, Report: pattern(50, 2)},
@@ -78,7 +77,6 @@ func examples() []Msg {
 			ServerKey: spub.AppendBinary(nil), LogKey: "tacit.example/log+1234abcd+AQID", Proof: proof},
 		&PlanOffer{Run: run, Plan: pattern(60, 5), Charter: fill[id.CharterHash](4), Entry: pattern(10, 6), Proof: proof},
 		&RoundOpen{Run: run, R: 4, Round: 3, Task: 1, Model: fill[id.ModelHash](8), Start: pattern(30, 7), Entry: pattern(10, 8), Proof: proof},
-		&Model{Run: run, Round: 3, Model: fill[id.ModelHash](8), Record: pattern(33, 9)},
 		&StageDown{Run: run, Stage: pattern(40, 10)},
 		ack,
 		&Committed{Run: run, R: 4, Round: 3, Task: 1, Set: []byte{0x0f}, Record: pattern(20, 11), Certificate: pattern(30, 12),
@@ -124,7 +122,7 @@ func set(key string, v any) func(map[string]any) { return func(f map[string]any)
 
 func rejects() []vector {
 	ping := &Ping{Nonce: 5}
-	ask := &ModelRequest{}
+	ask := &AgentState{}
 	vec := &Vector{Words: make([]byte, 8)}
 	byKind := map[Kind]Msg{}
 	for _, m := range examples() {

@@ -430,7 +430,7 @@ func receiveSeeds() []vector {
 		{"no last", "", script(append([]byte{flagFirst}, mustMarshal(&Ping{})...))},
 		{"no first", "", script(append([]byte{flagLast}, mustMarshal(&Ping{})...))},
 		{"limit", "", script(append([]byte{flagFirst}, appendPrefix(nil, KindVector, 1<<32-1)...))},
-		{"wrong way", "", script(whole(&Model{Record: []byte("x")}))},
+		{"wrong way", "", script(whole(&Committed{Sum: []byte("xxxx")}))},
 		{"two frames", "", script(append([]byte{flagFirst}, append(appendPrefix(nil, KindReport, maxPayload), make([]byte, maxPayload-overhead)...)...), []byte{flagLast, 1, 2, 3, 4, 5})},
 	}
 }

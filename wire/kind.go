@@ -7,21 +7,19 @@ type Kind uint8
 
 // The kinds. Numbers are never reused.
 const (
-	KindJoin         Kind = 0x01
-	KindAuth         Kind = 0x02
-	KindPlanReply    Kind = 0x03
-	KindModelRequest Kind = 0x04
-	KindCosign       Kind = 0x05
-	KindStageUp      Kind = 0x06
-	KindReport       Kind = 0x07
-	KindVector       Kind = 0x08
-	KindAgentState   Kind = 0x09
+	KindJoin       Kind = 0x01
+	KindAuth       Kind = 0x02
+	KindPlanReply  Kind = 0x03
+	KindCosign     Kind = 0x05
+	KindStageUp    Kind = 0x06
+	KindReport     Kind = 0x07
+	KindVector     Kind = 0x08
+	KindAgentState Kind = 0x09
 
 	KindJoinStatus   Kind = 0x41
 	KindWelcome      Kind = 0x42
 	KindPlanOffer    Kind = 0x43
 	KindRoundOpen    Kind = 0x44
-	KindModel        Kind = 0x45
 	KindStageDown    Kind = 0x46
 	KindReportAck    Kind = 0x47
 	KindCommitted    Kind = 0x48
@@ -75,21 +73,19 @@ type kindInfo struct {
 
 // kinds is the whole protocol in one table.
 var kinds = [256]kindInfo{
-	KindJoin:         {"Join", Up, ClassControl, early, maxEarly, func() Msg { return new(Join) }},
-	KindAuth:         {"Auth", Up, ClassControl, early, maxEarly, func() Msg { return new(Auth) }},
-	KindPlanReply:    {"PlanReply", Up, ClassControl, late, 4 << 10, func() Msg { return new(PlanReply) }},
-	KindModelRequest: {"ModelRequest", Up, ClassControl, late, 1 << 10, func() Msg { return new(ModelRequest) }},
-	KindCosign:       {"Cosign", Up, ClassControl, late, maxSmall, func() Msg { return new(Cosign) }},
-	KindAgentState:   {"AgentState", Up, ClassControl, late, 1 << 10, func() Msg { return new(AgentState) }},
-	KindStageUp:      {"StageUp", Up, ClassKeysAndShares, late, maxStage, func() Msg { return new(StageUp) }},
-	KindReport:       {"Report", Up, ClassKeysAndShares, late, maxStage, func() Msg { return new(Report) }},
-	KindVector:       {"Vector", Up, ClassMaskedUpdates, late, maxBulk, func() Msg { return new(Vector) }},
+	KindJoin:       {"Join", Up, ClassControl, early, maxEarly, func() Msg { return new(Join) }},
+	KindAuth:       {"Auth", Up, ClassControl, early, maxEarly, func() Msg { return new(Auth) }},
+	KindPlanReply:  {"PlanReply", Up, ClassControl, late, 4 << 10, func() Msg { return new(PlanReply) }},
+	KindCosign:     {"Cosign", Up, ClassControl, late, maxSmall, func() Msg { return new(Cosign) }},
+	KindAgentState: {"AgentState", Up, ClassControl, late, 1 << 10, func() Msg { return new(AgentState) }},
+	KindStageUp:    {"StageUp", Up, ClassKeysAndShares, late, maxStage, func() Msg { return new(StageUp) }},
+	KindReport:     {"Report", Up, ClassKeysAndShares, late, maxStage, func() Msg { return new(Report) }},
+	KindVector:     {"Vector", Up, ClassMaskedUpdates, late, maxBulk, func() Msg { return new(Vector) }},
 
 	KindJoinStatus:   {"JoinStatus", Down, ClassControl, early, maxEarly, func() Msg { return new(JoinStatus) }},
 	KindWelcome:      {"Welcome", Down, ClassControl, early, maxLists, func() Msg { return new(Welcome) }},
 	KindPlanOffer:    {"PlanOffer", Down, ClassControl, late, maxPlan, func() Msg { return new(PlanOffer) }},
 	KindRoundOpen:    {"RoundOpen", Down, ClassControl, late, maxEntry, func() Msg { return new(RoundOpen) }},
-	KindModel:        {"Model", Down, ClassControl, late, maxBulk, func() Msg { return new(Model) }},
 	KindStageDown:    {"StageDown", Down, ClassKeysAndShares, late, maxStage, func() Msg { return new(StageDown) }},
 	KindReportAck:    {"ReportAck", Down, ClassControl, late, 1 << 10, func() Msg { return new(ReportAck) }},
 	KindCommitted:    {"Committed", Down, ClassControl, late, maxBulk, func() Msg { return new(Committed) }},

@@ -81,30 +81,6 @@ type RoundOpen struct {
 func (*RoundOpen) Kind() Kind     { return KindRoundOpen }
 func (m *RoundOpen) check() error { return m.Proof.check() }
 
-// ModelRequest asks for a model record that the agent does not hold.
-type ModelRequest struct {
-	Run   id.RunID     `cbor:"run"`
-	Model id.ModelHash `cbor:"model"`
-}
-
-// Kind returns [KindModelRequest].
-func (*ModelRequest) Kind() Kind   { return KindModelRequest }
-func (*ModelRequest) check() error { return nil }
-
-// Model carries a model record. The receiver checks it against the hash that the
-// round's log entry names.
-type Model struct {
-	Run    id.RunID     `cbor:"run"`
-	Round  uint64       `cbor:"round"`
-	Model  id.ModelHash `cbor:"model"`
-	Record []byte       `cbor:"-"` // bulk
-}
-
-// Kind returns [KindModel].
-func (*Model) Kind() Kind      { return KindModel }
-func (*Model) check() error    { return nil }
-func (m *Model) bulk() *[]byte { return &m.Record }
-
 // StageUp carries a message of secure aggregation from an agent.
 type StageUp struct {
 	Run   id.RunID `cbor:"run"`
