@@ -123,7 +123,7 @@ func (e *Engine) open() error {
 		Opened: a.r,
 	})
 	for _, who := range e.order {
-		if e.members[who].presence == here {
+		if m := e.members[who]; m.presence == here && m.live { // others get it when they are, after what comes before it
 			e.sendOpen(who)
 		}
 	}

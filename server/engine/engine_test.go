@@ -6,6 +6,7 @@ import (
 
 	"tacit/id"
 	"tacit/plan"
+	"tacit/strategy"
 )
 
 // TestStory is a run that nothing disturbs: statistics, two training rounds and the
@@ -78,9 +79,7 @@ func TestRestartAtOnceStaysOutOfTheOpenAttempt(t *testing.T) {
 	a.dieBeforeReport = 2
 	w.start()
 	for len(w.queue) > 0 {
-		next := w.queue[0]
-		w.queue = w.queue[1:]
-		if err := next(); err != nil {
+		if err := w.deliver(0); err != nil {
 			t.Fatal(err)
 		}
 		if !a.here {
@@ -248,9 +247,7 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 	w := newWorld(t, 4, nil)
 	w.start()
 	for len(w.queue) > 0 && w.engine.Phase() != Collecting {
-		next := w.queue[0]
-		w.queue = w.queue[1:]
-		if err := next(); err != nil {
+		if err := w.deliver(0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -329,4 +326,144 @@ func TestStrangers(t *testing.T) {
 		w.step(ev)
 	}
 	w.mustFinish()
+}
+
+// runTo delivers messages until the run is in the phase.
+func (w *world) runTo(p Phase) {
+	w.t.Helper()
+	for w.engine.Phase() != p {
+		if len(w.queue) == 0 {
+			w.t.Fatalf("the run came to rest in %s, not %s", w.engine.Phase(), p)
+		}
+		if err := w.deliver(0); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// TestReportThatCannotBeTaken: the round does not wait for a branch whose report is
+// refused, whether the report or its vector is wrong, and its sum is the others'.
+func TestReportThatCannotBeTaken(t *testing.T) {
+	for name, spoil := range map[string]func(*Report){
+		"rubbish":           func(r *Report) { r.Report = []byte("rubbish") },
+		"another's":         func(r *Report) { r.Vector[0] ^= 1 },
+		"a short vector":    func(r *Report) { r.Words-- },
+		"a bad signature":   func(r *Report) { r.Report[len(r.Report)-1] ^= 1 },
+		"an endless vector": func(r *Report) { r.Words = 1 << 30 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 4, nil)
+			w.agent(2).spoil = spoil
+			w.start()
+			w.mustFinish()
+			for _, c := range w.noticed("committed") {
+				if c.Reported != 3 || len(c.Dropped) != 1 || c.Dropped[0] != w.agent(2).id {
+					t.Errorf("round %d: %+v", c.Round, c)
+				}
+			}
+			if n := len(w.noticed("refused")); n != 4 {
+				t.Errorf("%d refusals told, want one a round", n)
+			}
+		})
+	}
+}
+
+// A branch that spoils its report and then sends the right one counts.
+func TestReportMayBeMended(t *testing.T) {
+	w := newWorld(t, 4, nil)
+	a := w.agent(1)
+	a.spoil = func(r *Report) {
+		bad := *r
+		bad.Words++
+		w.step(bad)
+	}
+	w.start()
+	w.mustFinish()
+	for _, c := range w.noticed("committed") {
+		if c.Reported != 4 {
+			t.Errorf("round %d: %+v", c.Round, c)
+		}
+	}
+}
+
+// TestStalledBranch: one whose journal cannot be written says that it is out. The
+// round goes on without it, and the next waits for it no longer than the grace.
+func TestStalledBranch(t *testing.T) {
+	w := newWorld(t, 4, nil)
+	a := w.agent(3)
+	w.start()
+	w.runTo(Collecting)
+	a.mute = true
+	w.step(Standing{Agent: a.id, Epoch: a.member.Epoch(), Out: true})
+	w.run()
+	if c := w.noticed("committed"); len(c) != 1 || c[0].Reported != 3 {
+		t.Fatalf("committed: %+v", c)
+	}
+	if w.engine.Phase() != Waiting {
+		t.Fatalf("the run stands in %s", w.engine.Phase())
+	}
+	w.fire(TimerGrace)
+	if n := len(w.noticed("committed")); n < 2 {
+		t.Fatalf("%d rounds after the grace", n)
+	}
+	for range 6 {
+		if w.done == nil && w.engine.Phase() == Waiting {
+			w.fire(TimerGrace)
+		}
+	}
+	w.mustFinish()
+}
+
+// TestEpochsADay: the charter's bound is on a day, not on a run.
+func TestEpochsADay(t *testing.T) {
+	w := newWorld(t, 4, nil)
+	w.cfg.Charter.EpochsPerDay = 3
+	a := w.agent(0)
+	a.mute = true
+	w.start()
+	for range 2 {
+		w.connect(a)
+		w.step(PlanAnswer{Agent: a.id, Accept: true})
+		w.run()
+		w.fire(TimerPhase)
+	}
+	if w.done != nil {
+		t.Fatalf("ended: %+v", w.done)
+	}
+	w.step(Timer{TimerDay, w.timers[TimerDay]})
+	for range 2 {
+		w.fire(TimerPhase)
+	}
+	if w.done != nil {
+		t.Fatalf("epochs of yesterday count: %+v", w.done)
+	}
+	for range 2 {
+		if w.done == nil {
+			w.fire(TimerPhase)
+		}
+	}
+	if w.done == nil || w.done.Done {
+		t.Errorf("a fourth epoch in a day: %+v in %s", w.done, w.engine.Phase())
+	}
+}
+
+// TestAttemptsOfOtherRunsCount: a model that other runs of the plan have attempted as
+// often as it may be is not attempted again.
+func TestAttemptsOfOtherRunsCount(t *testing.T) {
+	for tried, want := range map[int]bool{2: true, 3: false} {
+		w := newWorld(t, 4, nil)
+		rec, _, err := strategy.Initial(w.cfg.Plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.cfg.Tried = map[Try]int{{plan.Statistics, rec.Hash()}: tried}
+		if w.engine, err = New(w.cfg); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.run()
+		if w.done == nil || w.done.Done != want || (len(w.noticed("round-opened")) > 0) != want {
+			t.Errorf("after %d attempts elsewhere: %+v", tried, w.done)
+		}
+	}
 }

@@ -32,7 +32,7 @@ type world struct {
 	fence   store.Fence
 	agents  map[id.AgentID]*agent
 	blobs   map[string][]uint32
-	queue   []func() error
+	queue   []delivery
 	timers  map[TimerName]uint64
 	notices []NoticeText
 	writes  int
@@ -50,11 +50,20 @@ type world struct {
 	state         []byte // the strategy's, as the run's row holds it
 }
 
+// delivery is a message on its way to an agent, over one of its connections.
+type delivery struct {
+	to   *agent
+	conn int
+	msg  wire.Msg
+}
+
 // agent is one branch: its member, its journal and its connection.
 type agent struct {
 	id      id.AgentID
 	key     *id.PrivateKey
 	here    bool
+	conn    int // counts its connections
+	acked   map[uint64]bool
 	member  *secureagg.Member
 	journal map[string][]byte
 	round   uint64 // it holds the model of
@@ -63,8 +72,9 @@ type agent struct {
 	// loseAtSet and loseAtCertificate cut its connection in an attempt.
 	dieBeforeReport, dieAfterReport, loseAtSet, loseAtCertificate uint64
 
-	diesTraining bool // dies before every training report
-	mute         bool // connected, but says nothing any more
+	diesTraining bool          // dies before every training report
+	spoil        func(*Report) // changes its reports on the way
+	mute         bool          // connected, but says nothing any more
 }
 
 func newWorld(t testing.TB, n int, edit func(*plan.Plan)) *world {
@@ -103,7 +113,7 @@ func newWorld(t testing.TB, n int, edit func(*plan.Plan)) *world {
 		if roster, err = roster.With(id.Member{Org: "org", Site: fmt.Sprintf("site %d", i), Key: pub, NotBefore: 1, NotAfter: 1 << 40}); err != nil {
 			t.Fatal(err)
 		}
-		w.agents[pub.AgentID()] = &agent{id: pub.AgentID(), key: k, journal: map[string][]byte{}}
+		w.agents[pub.AgentID()] = &agent{id: pub.AgentID(), key: k, journal: map[string][]byte{}, acked: map[uint64]bool{}}
 	}
 	if err := roster.Sign(charter, admin); err != nil {
 		t.Fatal(err)
@@ -139,6 +149,7 @@ func (w *world) start() {
 
 func (w *world) connect(a *agent) {
 	a.here = true
+	a.conn++
 	w.step(Connected{a.id})
 }
 
@@ -180,15 +191,13 @@ func (w *world) execute(effects []Effect) {
 			}
 			for _, a := range w.ids() {
 				if ag := w.agents[a]; ag.here && !ag.mute && (e.To.IsZero() || e.To == a) {
-					msg := e.Msg
-					w.queue = append(w.queue, func() error { return w.receive(ag, msg) })
+					w.post(ag, e.Msg)
 				}
 			}
 		case *CatchUp:
 			ag := w.agents[e.To]
 			for round := e.Round; round <= w.lastCommitted && w.kept[round] != nil; round++ {
-				msg := w.kept[round]
-				w.queue = append(w.queue, func() error { return w.receive(ag, msg) })
+				w.post(ag, w.kept[round])
 			}
 			if w.kept[e.Round] == nil {
 				w.step(Behind{e.To})
@@ -209,6 +218,21 @@ func (w *world) execute(effects []Effect) {
 			w.done = e
 		}
 	}
+}
+
+func (w *world) post(a *agent, msg wire.Msg) {
+	w.queue = append(w.queue, delivery{a, a.conn, msg})
+}
+
+// deliver takes the i-th message of the queue out and hands it over, if the
+// connection that it was sent on still stands.
+func (w *world) deliver(i int) error {
+	d := w.queue[i]
+	w.queue = slices.Delete(w.queue, i, i+1)
+	if d.conn != d.to.conn {
+		return nil
+	}
+	return w.receive(d.to, d.msg)
 }
 
 // write commits to the store as the shell does, with stand-ins for what only the
@@ -313,9 +337,7 @@ func (w *world) run() {
 		if n > 100_000 {
 			w.t.Fatal("the world does not come to rest")
 		}
-		next := w.queue[0]
-		w.queue = w.queue[1:]
-		if err := next(); err != nil {
+		if err := w.deliver(0); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -376,6 +398,8 @@ func (w *world) receive(a *agent, msg wire.Msg) error {
 		if a.round > w.lastCommitted {
 			w.step(Acknowledged{a.id})
 		}
+	case *wire.ReportAck:
+		a.acked[m.R] = true
 	case *wire.RoundOpen:
 		return w.open(a, m)
 	}
@@ -401,7 +425,11 @@ func (w *world) output(a *agent, out secureagg.Output, err error) error {
 	if masked, ok := out.Event.(*secureagg.Masked); ok {
 		blob := fmt.Sprintf("%d/%s", masked.R, a.id)
 		w.blobs[blob] = slices.Clone(masked.Vector)
-		w.step(Report{Agent: a.id, R: masked.R, Report: masked.Report, Vector: secureagg.VectorHash(masked.Vector), Words: len(masked.Vector), Blob: blob})
+		ev := Report{Agent: a.id, R: masked.R, Report: slices.Clone(masked.Report), Vector: secureagg.VectorHash(masked.Vector), Words: len(masked.Vector), Blob: blob}
+		if a.spoil != nil {
+			a.spoil(&ev)
+		}
+		w.step(ev)
 		if a.dieAfterReport == masked.R {
 			a.dieAfterReport = 0
 			w.kill(a)
