@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"tacit/internal/durable"
 	"tacit/server/blob"
@@ -73,6 +74,24 @@ func TestDiskFull(t *testing.T) {
 			f.checkDisk(run)
 			f.checkEvidence()
 		})
+	}
+}
+
+// TestDiskFullOutsideARun: also where nobody but an operator writes, a refused commit
+// stops the server.
+func TestDiskFullOutsideARun(t *testing.T) {
+	f := newFederation(t, true)
+	f.stop()
+	f.before = func(s *Server) {
+		s.store = fullStore{s.store, filepath.Join(s.cfg.Data, "tacit.db"), new(atomic.Int64)}
+	}
+	f.start()
+	var full *durable.FullError
+	if _, err := f.current().Invite(t.Context(), "org", "north", time.Hour); !errors.As(err, &full) {
+		t.Errorf("who asked was told %v", err)
+	}
+	if err := f.ended(); !errors.As(err, &full) {
+		t.Errorf("the server stopped with %v", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"tacit/id"
 	"tacit/internal/memnet"
 	"tacit/server/blob"
+	"tacit/server/engine"
 	"tacit/wire"
 )
 
@@ -113,8 +114,12 @@ func TestSlowReader(t *testing.T) {
 			t.Fatalf("let go over one large message: %v", err)
 		default:
 		}
+		begin := time.Now()
 		ss.send(outgoing{msg: &wire.Committed{Sum: big}})
 		<-x.done
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("let go after %s", d)
+		}
 		ss.mu.Lock()
 		kept := len(ss.queue)
 		ss.mu.Unlock()
@@ -309,4 +314,33 @@ func TestShutdownTellsWhy(t *testing.T) {
 			t.Error("a connection after the end")
 		}
 	})
+}
+
+// TestOlderConnectionIsNotHeard: what arrives late over an agent's older connection,
+// its end included, says nothing of the newer one.
+func TestOlderConnectionIsNotHeard(t *testing.T) {
+	s, x := loneMember(t, seededKey(1))
+	x.ch.Close()
+	<-x.done
+	defer s.Close()
+	agent := agentOf(seededKey(1))
+	older, newer := &session{s: s, agent: agent}, &session{s: s, agent: agent}
+	for _, e := range []event{
+		{from: older, ev: engine.Connected{Agent: agent}},
+		{from: newer, ev: engine.Connected{Agent: agent}},
+		{from: older, ev: engine.Gone{Agent: agent}},
+	} {
+		if err := s.dispatch(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.present[agent] != newer {
+		t.Error("the older connection's end took the newer one away")
+	}
+	if err := s.dispatch(event{from: newer, ev: engine.Gone{Agent: agent}}); err != nil {
+		t.Fatal(err)
+	}
+	if s.present[agent] != nil {
+		t.Error("a connection that is gone is still present")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 	"tacit/client"
 	"tacit/id"
 	"tacit/internal/crashpoint"
+	"tacit/server/blob"
 )
 
 func TestRestartKeepsWhatWasTold(t *testing.T) {
@@ -183,6 +185,87 @@ func (f *federation) checkEvidence() []byte {
 	return archive
 }
 
+// TestStagedModelsAreSettled: a model that was staged is published if its round was
+// committed, and forgotten if it was not.
+func TestStagedModelsAreSettled(t *testing.T) {
+	f := newFederation(t, true)
+	f.join()
+	run := f.submit(testPlan(t, 1))
+	f.finish(run)
+	f.stop()
+	dir, err := blob.Open(filepath.Join(f.config().Data, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed, orphan := "models/"+run.String()+"/3.age", "models/"+run.String()+"/9.age"
+	data, err := dir.Get(committed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{committed, orphan} {
+		if err := dir.Delete(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := dir.Stage(name, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.start()
+	if got, err := dir.Get(committed); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("a committed model: %v", err)
+	}
+	if _, err := dir.Get(orphan); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a model of no round: %v", err)
+	}
+	f.checkDisk(run)
+}
+
+// TestEveryBranchCosigns: the archive's checkpoints carry each branch's newest
+// cosignature, also after a restart, and a branch's older word changes nothing.
+func TestEveryBranchCosigns(t *testing.T) {
+	f := newFederation(t, true)
+	f.join()
+	f.finish(f.submit(testPlan(t, 1)))
+	cosigners := func() map[string]bool {
+		s := f.current()
+		members := s.members()
+		s.commitMu.Lock()
+		defer s.commitMu.Unlock()
+		list, err := s.cosignedCheckpoints(t.Context(), members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		who := map[string]bool{}
+		for _, c := range list {
+			for i := range members {
+				if cosignature(c, members[i].Agent()) != nil {
+					who[members[i].Site] = true
+				}
+			}
+		}
+		return who
+	}
+	f.until(func() bool { return len(cosigners()) == 4 }, "not every branch has cosigned")
+	for _, b := range f.branches {
+		b.stop()
+	}
+	f.connected(0)
+	before := maps.Clone(f.current().cosigned)
+	f.stop()
+	f.start()
+	if len(cosigners()) != 4 || !maps.Equal(before, f.current().cosigned) {
+		t.Errorf("after a restart: %v, cosigned %v, before %v", cosigners(), f.current().cosigned, before)
+	}
+	for agent, size := range before {
+		if err := f.current().keepCosigned(agent, size-1, []byte("older")); err != nil {
+			t.Error(err)
+		}
+	}
+	if !maps.Equal(before, f.current().cosigned) {
+		t.Error("an older cosignature took the place of a newer one")
+	}
+}
+
 // TestEvidenceAtAnyTime: twice in a row, after a restart, and in the middle of runs.
 func TestEvidenceAtAnyTime(t *testing.T) {
 	f := newFederation(t, true)
@@ -248,7 +331,7 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// TestMemoryServerEnds: nothing of a server, its sessions and its runs is left when it
+// TestNothingIsLeftBehind: nothing of a server, its sessions and its runs is left when it
 // is closed, and no file is open.
 func TestNothingIsLeftBehind(t *testing.T) {
 	files := func() int {

@@ -467,3 +467,22 @@ func TestAttemptsOfOtherRunsCount(t *testing.T) {
 		}
 	}
 }
+
+// A timer that was set again, or stopped, has nothing to say.
+func TestLateTimers(t *testing.T) {
+	w := newWorld(t, 4, nil)
+	w.start()
+	w.runTo(Collecting)
+	number := w.timers[TimerCollect]
+	for _, late := range []Timer{{TimerCollect, number - 1}, {TimerCollect, number + 1}, {TimerPhase, 1}, {TimerGrace, 1}} {
+		w.step(late)
+		if w.engine.Phase() != Collecting {
+			t.Fatalf("%+v: the run stands in %s", late, w.engine.Phase())
+		}
+	}
+	w.step(Timer{TimerCollect, number})
+	if w.engine.Phase() == Collecting {
+		t.Error("the deadline was not heard")
+	}
+	w.mustFinish()
+}
