@@ -98,7 +98,10 @@ func (a *Agent) open() error {
 	if err != nil {
 		return err
 	}
-	if m == nil || a.st.key == nil || !m.Approved {
+	if m != nil && a.st.key != nil && !m.Approved {
+		return &StopError{What: "this agent has asked to join, and has not joined yet", Do: "once it is approved, run tacit agent join with the same string again"}
+	}
+	if m == nil || a.st.key == nil {
 		return &StopError{What: "this agent has not joined a federation", Do: "run: tacit agent join STRING"}
 	}
 	if a.ref.IsZero() {

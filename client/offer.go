@@ -200,7 +200,11 @@ func (a *Agent) refuse(run id.RunID, hash id.PlanHash, code wire.Refusal, reason
 		r.giveUp()
 	}
 	a.log.Warn("refused to take part", "run", run.Short(), "code", string(code), "reason", reason)
-	a.status.refused(Refused{Run: run, Plan: hash, Code: string(code), Time: time.Now().UTC()})
+	refused := Refused{Run: run, Plan: hash, Code: string(code), Time: time.Now().UTC()}
+	if reason != nil {
+		refused.Reason = reason.Error()
+	}
+	a.status.refused(refused)
 	return a.ch.Send(&wire.PlanReply{Run: run, Plan: hash, Code: code})
 }
 

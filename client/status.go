@@ -41,10 +41,11 @@ type Status struct {
 
 // Refused is the last refusal.
 type Refused struct {
-	Run  id.RunID    `json:"run"`
-	Plan id.PlanHash `json:"plan"`
-	Code string      `json:"code"`
-	Time time.Time   `json:"time"`
+	Run    id.RunID    `json:"run"`
+	Plan   id.PlanHash `json:"plan"`
+	Code   string      `json:"code"`
+	Reason string      `json:"reason,omitempty"` // for this side; only the code was sent
+	Time   time.Time   `json:"time"`
 }
 
 // statusEvery spaces writes of status.json; changes of connection, refusals and
