@@ -18,7 +18,7 @@ import (
 type auditVerifyCommand struct {
 	Archive string `arg:"" help:"The evidence archive."`
 	LogKey  string `help:"The log's verifier key, from a source other than the archive. Without it only self-consistency is checked."`
-	Since   string `help:"A checkpoint seen earlier; the log must extend it."`
+	Since   string `help:"A checkpoint seen earlier, such as the file checkpoint of an older archive; the log must extend it."`
 }
 
 func (x *auditVerifyCommand) Run(c *console) error {
@@ -26,13 +26,14 @@ func (x *auditVerifyCommand) Run(c *console) error {
 	if x.Since != "" {
 		old, err := os.ReadFile(x.Since)
 		if err != nil {
-			return misused("", "--since: %w", err)
+			return misconfigured("--since names a file: the checkpoint that was kept", "--since: %w", err)
 		}
 		opt.OldCheckpoint = old
 	}
 	archive, err := os.ReadFile(x.Archive)
 	if err != nil {
-		return &failure{exit: exitRefuted, code: "refuted", err: err, hint: "the archive cannot be read"}
+		// Nothing was verified, and nothing refuted.
+		return misconfigured("tacit audit report writes an archive; give its path", "%w", err)
 	}
 	r, err := audit.Verify(archive, opt)
 	if err != nil {
@@ -40,7 +41,11 @@ func (x *auditVerifyCommand) Run(c *console) error {
 		if errors.As(err, &refuted) {
 			return err
 		}
-		return misused("--log-key is printed by tacit audit report", "%w", err)
+		hint := "--log-key is printed by tacit audit report"
+		if x.Since != "" {
+			hint += "; --since is the file checkpoint of an older archive"
+		}
+		return misused(hint, "%w", err)
 	}
 	return c.result(r, func(w io.Writer) {
 		table(w,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,6 +77,7 @@ func explain(err error) *failure {
 		told      *wire.Error
 		key       *wire.KeyError
 		op        *net.OpError
+		noTLS     tls.RecordHeaderError
 		stop      *client.StopError
 		advice    hinter
 	)
@@ -102,7 +104,7 @@ func explain(err error) *failure {
 		return is(exitConfiguration, "in-use", "stop that process, or give this one a directory of its own")
 	case errors.Is(err, syscall.EADDRINUSE):
 		return is(exitConfiguration, "port-in-use", "stop what listens there, or change listen: and url: in the server's file")
-	case errors.Is(err, durable.ErrDiskFull):
+	case errors.Is(err, durable.ErrDiskFull), errors.Is(err, syscall.ENOSPC):
 		return is(exitFailed, "disk-full", "make room, then run the command again; nothing was lost")
 	case errors.As(err, &idle):
 		return is(exitUnreachable, "not-running", "start it: tacit server run")
@@ -121,6 +123,10 @@ func explain(err error) *failure {
 	case errors.As(err, &told):
 		hint = told.Hint
 		return is(exitDenied, string(told.Code), "")
+	case errors.As(err, &op) && op.Op == "listen":
+		return is(exitConfiguration, "listen", "correct listen: in the server's file")
+	case errors.As(err, &noTLS):
+		return is(exitUnreachable, "unreachable", "something else answers at that address: check it, and that the server runs")
 	case errors.As(err, &op), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return is(exitUnreachable, "unreachable", "check the address, and that the server runs")
 	case errors.As(err, &stop):
@@ -128,7 +134,7 @@ func explain(err error) *failure {
 	case errors.Is(err, vault.ErrSealed):
 		return is(exitConfiguration, "sealed", "the key file does not belong to this directory, or a file is damaged")
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist), errors.Is(err, fs.ErrPermission):
-		return is(exitConfiguration, "file", "")
+		return is(exitConfiguration, "file", "check that path, and who may read and write there")
 	}
 	return is(exitFailed, "failed", "")
 }
