@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -67,22 +69,41 @@ type errorDoc struct {
 
 const envelopeSchema = "tacit/v1"
 
-// result prints what a command found: an envelope, a bare object, or text.
+// result prints what a command found: an envelope, bare objects, or text. A result
+// that cannot be written whole is an error.
 func (c *console) result(data any, text func(w io.Writer)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch c.Output {
-	case "json":
-		enc := json.NewEncoder(c.out)
-		enc.SetEscapeHTML(false)
+	out := bufio.NewWriter(c.out)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	list := reflect.ValueOf(data)
+	isList := list.Kind() == reflect.Slice
+	switch {
+	case c.Output == "json":
+		if isList && list.IsNil() {
+			data = []struct{}{}
+		}
 		enc.SetIndent("", "  ")
-		return enc.Encode(envelope{Schema: envelopeSchema, OK: true, Data: data})
-	case "jsonl":
-		enc := json.NewEncoder(c.out)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(data)
+		if err := enc.Encode(envelope{Schema: envelopeSchema, OK: true, Data: data}); err != nil {
+			return err
+		}
+	case c.Output == "jsonl" && isList:
+		for i := range list.Len() {
+			if err := enc.Encode(list.Index(i).Interface()); err != nil {
+				return err
+			}
+		}
+	case c.Output == "jsonl":
+		if err := enc.Encode(data); err != nil {
+			return err
+		}
+	default:
+		text(out)
 	}
-	text(c.out)
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("the result could not be written: %w", err)
+	}
 	return nil
 }
 
