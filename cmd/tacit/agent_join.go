@@ -54,7 +54,7 @@ func (x *agentJoinCommand) Run(ctx context.Context, c *console) error {
 	if text == "-" {
 		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if err != nil && line == "" {
-			return misused("", "no joining string on standard input")
+			return misused("tacit site invite prints one, at the server", "no joining string on standard input")
 		}
 		text = line
 	}
@@ -76,9 +76,9 @@ func (x *agentJoinCommand) Run(ctx context.Context, c *console) error {
 	}
 	return c.result(data, func(w io.Writer) {
 		if joined.Pending {
-			fmt.Fprintf(w, "%s asks to join; read this fingerprint out to the administrator:\n  %s\nthen: tacit agent run --config %s\n", data.Site, data.Fingerprint, x.Config)
+			fmt.Fprintf(w, "%s asks to join; read this fingerprint out to the administrator:\n  %s\nonce it is approved: this command again, then tacit agent run --config %s\n", data.Site, data.Fingerprint, x.Config)
 			return
 		}
-		fmt.Fprintf(w, "%s is a member\n", data.Site)
+		fmt.Fprintf(w, "%s is a member\nnext: tacit agent run --config %s\n", data.Site, x.Config)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 
@@ -44,7 +45,12 @@ func (x *agentStatusCommand) Run(c *console) error {
 			rows = append(rows, []string{"sent, " + class.String(), humanize.Comma(int64(s.Sent[class.String()])) + " bytes"})
 		}
 		if s.Refused != nil {
-			rows = append(rows, []string{"last refusal", fmt.Sprintf("%s at %s", s.Refused.Code, s.Refused.Time.Format("2006-01-02 15:04"))})
+			rows = append(rows, []string{"last refusal", fmt.Sprintf("%s at %s UTC", s.Refused.Code, s.Refused.Time.UTC().Format("2006-01-02 15:04"))})
+			for _, line := range strings.Split(s.Refused.Reason, "\n") {
+				if line = strings.TrimSpace(line); line != "" {
+					rows = append(rows, []string{"", line})
+				}
+			}
 		}
 		if s.Error != "" {
 			rows = append(rows, []string{"last error", s.Error})

@@ -32,13 +32,15 @@ func (x *siteApproveCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	var found *server.Site
+	var waiting []string
 	for i := range sites {
 		if sites[i].Site != x.Site {
 			continue
 		}
 		if sites[i].State == "member" {
-			return &failure{exit: exitDenied, code: "denied", err: fmt.Errorf("site %q is a member already", x.Site)}
+			return &failure{exit: exitDenied, code: "denied", err: fmt.Errorf("site %q is a member already", x.Site), hint: "tacit site list shows the members"}
 		}
+		waiting = append(waiting, sites[i].Fingerprint)
 		if x.Fingerprint == "" || sites[i].Fingerprint == x.Fingerprint || found == nil {
 			found = &sites[i]
 		}
@@ -48,6 +50,9 @@ func (x *siteApproveCommand) Run(ctx context.Context, c *console) error {
 			hint: "the branch runs: tacit agent join STRING"}
 	}
 	switch {
+	case x.Fingerprint == "" && len(waiting) > 1:
+		return &failure{exit: exitDenied, code: "denied", err: fmt.Errorf("%d keys ask to join as %q: %s", len(waiting), x.Site, strings.Join(waiting, ", ")),
+			hint: "say which one is the branch's, as it reads it out: --fingerprint F"}
 	case x.Fingerprint != "" && x.Fingerprint != found.Fingerprint:
 		return &failure{exit: exitDenied, code: "denied", err: fmt.Errorf("the key that asks to join as %q has fingerprint %s, not %s", x.Site, found.Fingerprint, x.Fingerprint),
 			hint: "do not approve it; invite the branch again"}
@@ -55,10 +60,10 @@ func (x *siteApproveCommand) Run(ctx context.Context, c *console) error {
 		if !c.terminal {
 			return misused("--fingerprint F, as the branch reads it out", "site %s waits with fingerprint %s: nobody is here to compare it", x.Site, found.Fingerprint)
 		}
-		fmt.Fprintf(c.out, "%s (%s) asks to join with fingerprint\n  %s\nDoes the branch read out the same? [y/N] ", found.Site, found.Org, c.paint(bold, found.Fingerprint))
+		fmt.Fprintf(c.progress(), "%s (%s) asks to join with fingerprint\n  %s\nDoes the branch read out the same? [y/N] ", found.Site, found.Org, c.paint(bold, found.Fingerprint))
 		answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 		if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-			return &failure{exit: exitDenied, code: "denied", err: fmt.Errorf("site %q was not approved", x.Site)}
+			return &failure{exit: exitDenied, code: "denied", err: fmt.Errorf("site %q was not approved", x.Site), hint: "if the fingerprints differ, invite the branch again"}
 		}
 	}
 	if err := admin.Approve(ctx, ctl, x.Site, found.Fingerprint); err != nil {

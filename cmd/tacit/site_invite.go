@@ -9,7 +9,7 @@ import (
 
 type siteInviteCommand struct {
 	atServer
-	Site string        `arg:"" help:"The branch's name, in lower case."`
+	Site string        `arg:"" help:"The branch's name."`
 	Org  string        `help:"The organisation it belongs to; by default the site's name."`
 	TTL  time.Duration `default:"24h" help:"How long the string may be used."`
 }
