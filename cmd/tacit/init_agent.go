@@ -14,7 +14,7 @@ import (
 )
 
 type initAgentCommand struct {
-	File        string   `arg:"" optional:"" default:"agent.yaml" help:"File to write."`
+	File        string   `arg:"" optional:"" default:"agent.yaml" help:"File to write; by default agent.yaml."`
 	Site        string   `required:"" help:"This branch's name in the federation."`
 	Data        string   `required:"" type:"path" help:"This branch's rows."`
 	Split       string   `type:"path" help:"Which row trains and which tests."`
@@ -38,15 +38,31 @@ func (x *initAgentCommand) Run(c *console) error {
 		return err
 	}
 	return c.result(map[string]string{"config": x.File}, func(w io.Writer) {
-		fmt.Fprintf(w, "wrote %s\nnext: tacit agent join STRING --config %s\n", x.File, x.File)
+		fmt.Fprintf(w, "wrote %s\n", x.File)
+		for _, path := range []string{x.Data, x.Split} {
+			if _, err := os.Stat(path); path != "" && err != nil {
+				fmt.Fprintf(w, "note: %s is not there yet; the agent refuses plans until it is\n", path)
+			}
+		}
+		fmt.Fprintf(w, "next: tacit agent join STRING --config %s\n", x.File)
 	})
+}
+
+// mustBeNew fails if something is at path.
+func mustBeNew(path string) error {
+	_, err := os.Lstat(path)
+	switch {
+	case err == nil:
+		return misconfigured("choose another name, or move that file away", "%s is there already", path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return nil
 }
 
 // writeNew writes a file that must not be there yet.
 func writeNew(path string, data []byte, mode fs.FileMode) error {
-	if _, err := os.Lstat(path); err == nil {
-		return misconfigured("choose another name, or move that file away", "%s is there already", path)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if err := mustBeNew(path); err != nil {
 		return err
 	}
 	if err := durable.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 type initPlanCommand struct {
-	File    string `arg:"" optional:"" default:"plan.yaml" help:"File to write."`
+	File    string `arg:"" optional:"" default:"plan.yaml" help:"File to write; by default plan.yaml."`
 	Example string `default:"heart-logreg" help:"Plan to start from: ${examples}."`
 }
 
