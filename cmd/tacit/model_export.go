@@ -14,6 +14,10 @@ type modelExportCommand struct {
 }
 
 func (x *modelExportCommand) Run(ctx context.Context, c *console) error {
+	// Before the log says that the model left the vault.
+	if err := mustBeNew(x.Out); err != nil {
+		return err
+	}
 	ctl, err := x.control()
 	if err != nil {
 		return err

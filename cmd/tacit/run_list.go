@@ -24,8 +24,11 @@ func (x *runListCommand) Run(ctx context.Context, c *console) error {
 		}
 		rows := [][]string{{"RUN", "NAME", "STATE", "ROUND", "ACCURACY", "LOSS", "REASON"}}
 		for _, r := range runs {
-			rows = append(rows, []string{r.Run.String(), r.Name, r.State, fmt.Sprintf("%d of %d", min(r.Round, r.Rounds), r.Rounds),
-				fmt.Sprintf("%.3f", r.Accuracy), fmt.Sprintf("%.4f", r.Loss), r.Reason})
+			accuracy, loss := "–", "–" // nothing was measured yet
+			if r.Loss != 0 || r.Accuracy != 0 {
+				accuracy, loss = fmt.Sprintf("%.3f", r.Accuracy), fmt.Sprintf("%.4f", r.Loss)
+			}
+			rows = append(rows, []string{r.Run.String(), r.Name, r.State, fmt.Sprintf("%d of %d", min(r.Round, r.Rounds), r.Rounds), accuracy, loss, r.Reason})
 		}
 		table(w, rows...)
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -38,7 +39,8 @@ func (x *runWatchCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	if last.Kind == "stopped" {
-		return &failure{exit: exitFailed, code: "stopped", err: fmt.Errorf("run %s stopped: %s", run.Short(), last.Text)}
+		return &failure{exit: exitFailed, code: "stopped", err: fmt.Errorf("run %s stopped: %s", run.Short(), last.Text),
+			hint: "a branch that refused says why in its own log and in tacit agent status; then submit the plan again"}
 	}
 	if c.Output == "json" {
 		return c.result(last, func(io.Writer) {})
@@ -46,20 +48,32 @@ func (x *runWatchCommand) Run(ctx context.Context, c *console) error {
 	return nil
 }
 
-// findRun returns the run that text names, or the newest.
+// findRun returns the run whose id begins with text, or the newest.
 func findRun(ctx context.Context, ctl server.Control, text string) (run id.RunID, err error) {
 	if text != "" {
-		if err := run.UnmarshalText([]byte(text)); err != nil {
-			return run, misused("tacit run list shows the runs", "%q is no run: %w", text, err)
+		if run.UnmarshalText([]byte(text)) == nil {
+			return run, nil
 		}
-		return run, nil
 	}
 	runs, err := ctl.Runs(ctx)
 	if err != nil {
 		return run, err
 	}
+	if text != "" {
+		found := 0
+		for _, r := range runs {
+			if strings.HasPrefix(r.Run.String(), text) {
+				run = r.Run
+				found++
+			}
+		}
+		if found != 1 {
+			return run, misused("tacit run list shows the runs", "%q begins the id of %d runs", text, found)
+		}
+		return run, nil
+	}
 	if len(runs) == 0 {
-		return run, &server.NotFoundError{What: "run yet"}
+		return run, &failure{exit: exitFailed, code: "not-found", err: errors.New("there is no run yet"), hint: "tacit plan submit queues one"}
 	}
 	return runs[len(runs)-1].Run, nil
 }

@@ -88,7 +88,7 @@ func (x *simulateCommand) Run(ctx context.Context, c *console) error {
 	if err := p.Resolve(); err != nil {
 		return err
 	}
-	c.say("%s · %d branches · %d seeds from %d · output privacy: %s", p.Name, len(sites), x.Seeds, p.Seed, p.Privacy)
+	c.say("%s · %d branches · %s from %d · output privacy: %s", p.Name, len(sites), seeds(x.Seeds), p.Seed, p.Privacy)
 	bar := newBar(c, x.Seeds*int(p.LastRound()-p.FirstRound()+1))
 	fed, err := newSimulation(ctx, p, sites, source, c)
 	if err != nil {
@@ -114,7 +114,7 @@ func (x *simulateCommand) Run(ctx context.Context, c *console) error {
 	}
 	data.BytesSite /= float64(x.Seeds)
 	return c.result(data, func(w io.Writer) {
-		fmt.Fprintf(w, "accuracy %.3f ± %.3f  loss %.4f ± %.4f  over %d seeds\n", data.Accuracy.Mean, data.Accuracy.SD, data.Loss.Mean, data.Loss.SD, x.Seeds)
+		fmt.Fprintf(w, "accuracy %.3f ± %.3f  loss %.4f ± %.4f  over %s\n", data.Accuracy.Mean, data.Accuracy.SD, data.Loss.Mean, data.Loss.SD, seeds(x.Seeds))
 	})
 }
 
@@ -150,4 +150,11 @@ func (b *bar) clear() {
 	if b.c.terminal && b.c.Output == "text" {
 		fmt.Fprint(b.c.err, "\r\x1b[K")
 	}
+}
+
+func seeds(n int) string {
+	if n == 1 {
+		return "1 seed"
+	}
+	return fmt.Sprintf("%d seeds", n)
 }
