@@ -56,7 +56,7 @@ func (e *events) add(ev Event) {
 	e.wake = make(chan struct{})
 }
 
-// replace puts the events of earlier processes before this one's.
+// preload puts the events of earlier processes before this one's.
 func (e *events) preload(run id.RunID, past []Event, over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

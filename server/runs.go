@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"tacit/audit"
@@ -101,6 +102,9 @@ func (s *Server) checkTries(ctx context.Context, p *plan.Plan, model id.ModelHas
 
 // Runs lists every run, oldest first.
 func (s *Server) Runs(ctx context.Context) ([]RunInfo, error) {
+	if err := s.remember(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := s.store.Runs(ctx)
 	if err != nil {
 		return nil, err
@@ -129,6 +133,9 @@ func (s *Server) Watch(ctx context.Context, run id.RunID, f func(Event) error) e
 		if errors.Is(err, store.ErrNotFound) {
 			return &NotFoundError{What: "run " + run.String()}
 		}
+		return err
+	}
+	if err := s.remember(ctx); err != nil {
 		return err
 	}
 	return s.events.watch(ctx, run, f)
@@ -279,16 +286,38 @@ func runRecord(run *activeRun) (*audit.RunRecord, error) {
 	}, nil
 }
 
-// loadEvents rebuilds what people see of earlier processes' rounds from the records
-// of the log.
-func (s *Server) loadEvents(ctx context.Context) error {
-	runs, err := s.store.Runs(ctx)
-	if err != nil || len(runs) == 0 {
+// past is what earlier processes left for people to see, until somebody looks.
+type past struct {
+	mu     sync.Mutex // guards what follows
+	loaded bool
+	runs   []store.Run // as this process found them
+	size   int64       // of the log then
+}
+
+// remember loads the past when it is first asked for: a long log takes its time, and
+// a server that starts again has other things to do.
+func (s *Server) remember(ctx context.Context) error {
+	s.past.mu.Lock()
+	defer s.past.mu.Unlock()
+	if s.past.loaded {
+		return nil
+	}
+	if err := s.loadEvents(ctx, s.past.runs, s.past.size); err != nil {
 		return err
 	}
+	s.past.loaded, s.past.runs = true, nil
+	return nil
+}
+
+// loadEvents rebuilds what people see of earlier processes' rounds from the records
+// of the log.
+func (s *Server) loadEvents(ctx context.Context, runs []store.Run, size int64) error {
+	if len(runs) == 0 {
+		return nil
+	}
 	past := map[id.RunID][]Event{}
-	for from := int64(0); from < s.head.Size; from += 256 {
-		raw, err := s.store.Entries(ctx, from, min(from+256, s.head.Size))
+	for from := int64(0); from < size; from += 256 {
+		raw, err := s.store.Entries(ctx, from, min(from+256, size))
 		if err != nil {
 			return err
 		}

@@ -63,6 +63,7 @@ type Server struct {
 	tlsPin  id.Digest
 	traffic *traffic
 	events  *events
+	past    past
 
 	commitMu sync.Mutex // serialises commits; guards what follows
 	head     store.Head
@@ -233,9 +234,10 @@ func (s *Server) recover() error {
 	if err := s.loadTraffic(ctx); err != nil {
 		return err
 	}
-	if err := s.loadEvents(ctx); err != nil {
+	if s.past.runs, err = s.store.Runs(ctx); err != nil {
 		return err
 	}
+	s.past.size = s.head.Size
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	_, err = s.commit(&store.Batch{}, entry(id.RunID{}, 0, 0, id.Digest{}, audit.ServerStarted{Fence: uint64(s.fence)}))

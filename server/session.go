@@ -52,6 +52,7 @@ type session struct {
 	notAfter time.Time     // end of the membership
 	roster   uint64        // version of the roster in its Welcome
 	slots    chan struct{} // one for every event in the loop's queue
+	writing  sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	queue  []outgoing
@@ -80,11 +81,12 @@ func (s *Server) ServeConn(ctx context.Context, fc wire.FrameConn) error {
 	if err != nil {
 		return err
 	}
+	ss := &session{s: s, ctx: ctx, cancel: cancel, patience: patience, ch: ch,
+		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight)}
+	defer ss.writing.Wait() // it reads the store, which is closed when nobody is served
 	defer ch.Close()
 	stop := context.AfterFunc(ctx, func() { ch.Close() })
 	defer stop()
-	ss := &session{s: s, ctx: ctx, cancel: cancel, patience: patience, ch: ch,
-		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight)}
 	err = ss.serve()
 	var told *wire.Error
 	if errors.As(err, &told) && ch.CloseWith(told) == nil {
@@ -129,7 +131,7 @@ func (ss *session) serve() error {
 	defer expiry.Stop()
 	ss.s.register(ss)
 	defer ss.s.unregister(ss)
-	go ss.write()
+	ss.writing.Go(ss.write)
 	defer ss.shut()
 	ss.post(engine.Connected{Agent: ss.agent})
 	for {
