@@ -181,7 +181,7 @@ func plotPhases(r *runView) template.HTML {
 			fmt.Fprintf(&b, `<text class="%s" x="%s" y="%s" text-anchor="middle">%d</text>`, label, coordinate(x+float64((slot-gap)/2)), coordinate(top+5*(cell+gap)+13), group[0].R)
 		}
 	}
-	note := "attempt; an aborted one in red"
+	note := "attempt; an aborted one in red. Votes and releases are counted until there are enough"
 	if per > 1 {
 		note = fmt.Sprintf("first attempt of each group of %d; the lowest count of the group", per)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Renderer is the version of the report's form. Any change of what render writes for
 // the same history raises it: verifiers of another version then check the digest only.
-const Renderer = 1
+const Renderer = 2
 
 //go:embed report.tmpl.html
 var reportTemplate string
