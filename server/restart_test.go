@@ -210,6 +210,12 @@ func TestStagedModelsAreSettled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// And of a run that is over nothing else stays.
+	for _, name := range []string{"sums/" + run.String() + "/4.age", "spool/" + run.String() + "/4/input"} {
+		if err := dir.Put(name, data); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.start()
 	if got, err := dir.Get(committed); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("a committed model: %v", err)
