@@ -70,6 +70,7 @@ func TestHours(t *testing.T) {
 		now := time.Now().Local()
 		b.cfg.Policy.Hours = now.Add(2*time.Hour).Format("15:04") + "-" + now.Add(3*time.Hour).Format("15:04")
 		b.start()
+		synctest.Wait() // a plan is offered to whoever is there, and again to whoever comes
 		c.begin()
 		synctest.Wait()
 		if s := b.agent.Status(); s.Refused == nil || s.Refused.Code != string(wire.RefusalHours) {
