@@ -5,10 +5,13 @@ import (
 	"time"
 
 	"tacit/id"
+	"tacit/nn"
 )
 
 // Revision is the newest revision of plan/v1 whose fields this package reads.
-const Revision = 1
+// Revision 2 brought images, text and series, survival, timestamp and text
+// columns, the networks beyond mlp and the optimisers beyond sgd and adam.
+const Revision = 2
 
 // Format is the value of a plan's first key.
 const Format = "plan/v1"
@@ -17,9 +20,12 @@ const Format = "plan/v1"
 const (
 	MaxBytes    = 1 << 20 // of YAML, and of canonical bytes
 	MaxColumns  = 4096
-	MaxValues   = 1024  // of one categorical column
-	MaxFeatures = 65536 // after one-hot expansion
-	MaxLayers   = 64
+	MaxValues   = 1024    // of one categorical column
+	MaxFeatures = 65536   // of one row, after one-hot expansion
+	MaxInputs   = 1 << 20 // values of one example: pixels, ids, or rows times features
+	MaxAlphabet = 4096    // characters of a text
+	MaxLayers   = 64      // entries of model.hidden and model.channels
+	MaxNesting  = 8       // of model.layers inside each other
 	MaxOwners   = 16
 	MaxBranches = 128 // one cohort's complete mask graph holds no more
 )
@@ -31,27 +37,76 @@ const (
 	None      = "none"      // features stay (x−min)/(max−min)
 )
 
+// Values of Schema.Kind.
+const (
+	KindTable  = "table"  // an example is a row
+	KindImages = "images" // an example is a picture with a class
+	KindText   = "text"   // an example is a window of characters; the labels are the next ones
+	KindSeries = "series" // an example is a window of consecutive rows
+)
+
 // Values of Schema.OnMissing.
 const (
 	MissingError   = "error"
 	MissingDropRow = "drop_row"
 )
 
-// Values of Column.Type and Target.Type.
+// Values of Column.Type.
 const (
 	Numeric     = "numeric"
 	Categorical = "categorical"
+	Timestamp   = "timestamp" // a date, or a date and time: see ParseTime
+	FreeText    = "text"      // words, hashed into Column.Buckets features: see Words and Bucket
+)
 
-	Binary = "binary" // labels 0 and 1
-	Class  = "class"  // labels 0 … len(Classes)−1
-	Number = "number" // target (y−min)/(max−min)
+// Values of Target.Type.
+const (
+	Binary   = "binary"   // labels 0 and 1
+	Class    = "class"    // labels 0 … len(Classes)−1
+	Number   = "number"   // target (y−min)/(max−min)
+	Survival = "survival" // two targets: the time in the column's own unit, and 1 where the event happened, 0 where it was not seen
+	Next     = "next"     // labels are the ids of the next characters: of KindText alone, and implied there
+)
+
+// Values of Column.Parts.
+const (
+	Hour    = "hour"    // 0 … 23
+	Weekday = "weekday" // Monday is 0
+	Month   = "month"   // January is 0
+)
+
+// Values of Text.Unknown.
+const (
+	UnknownError = "error" // a character outside the alphabet is an error
+	UnknownSkip  = "skip"  // … is left out, and its neighbours meet
 )
 
 // Values of Model.Family.
 const (
-	LogReg = "logreg" // one dense layer; binary or class target
-	MLP    = "mlp"    // hidden layers, any target
-	Linear = "linear" // one dense layer, number target
+	LogReg      = "logreg"      // one dense layer; binary or class target
+	MLP         = "mlp"         // hidden layers, any target
+	Linear      = "linear"      // one dense layer, number or survival target
+	CNN         = "cnn"         // images: 3×3 convolutions and pools, then hidden layers
+	ResNet      = "resnet"      // images: stages of residual blocks (He et al. 2015, https://arxiv.org/abs/1512.03385)
+	RNN         = "rnn"         // text or series: a recurrent layer (Elman)
+	LSTM        = "lstm"        // the same with gates and a cell
+	GRU         = "gru"         // the same with gates
+	Transformer = "transformer" // text or series: pre-norm blocks of attention and dense layers
+	Layers      = "layers"      // what model.layers says
+)
+
+// Values of Model.Norm.
+const (
+	GroupNorm = "group" // by example, so every branch computes the same
+	BatchNorm = "batch" // by batch: branches that differ disturb each other's statistics
+	NoNorm    = "none"
+)
+
+// Values of Schedule.Kind.
+const (
+	Constant = "constant"
+	Step     = "step"   // the rate times gamma every so many steps
+	Cosine   = "cosine" // from the rate to min along half a cosine
 )
 
 // Values of Federation.Weights.
@@ -84,53 +139,124 @@ type Plan struct {
 // Data says what a branch's rows look like and how they become examples.
 type Data struct {
 	Schema
+	Source      string // name of the data set in the branch's configuration; "": the only one
 	MaxExamples int    // most examples a branch may hold; bounds every statistic and count
 	Standardise string // Federated, SiteWise or None
 }
 
-// Schema describes a table of text cells.
+// Schema describes what a branch holds. Kind says which of the other fields
+// apply: Image and ClassNames to KindImages, Text to KindText, Series and the
+// table's fields to KindSeries, and the table's fields alone to KindTable. The
+// others hold their defaults.
 type Schema struct {
-	Header    bool   // the file's first record names the columns
-	Delimiter string // one character
-	Missing   []string
-	OnMissing string // MissingError or MissingDropRow
-	Columns   []Column
-	Target    Target
+	Kind       string // KindTable (also when empty), KindImages, KindText or KindSeries
+	Header     bool   // the file's first record names the columns
+	Delimiter  string // one character
+	Missing    []string
+	OnMissing  string // MissingError or MissingDropRow
+	Columns    []Column
+	Target     Target
+	Image      Image
+	ClassNames []string // KindImages: the classes, in label order (in YAML: data.classes)
+	Text       Text
+	Series     Series
 }
 
 // Column is one column of the file, in file order where there is no header.
 type Column struct {
 	Name      string
-	Type      string   // Numeric or Categorical; "" when Unused
-	Min, Max  float64  // Numeric: the range of legal values, Min < Max
+	Type      string   // Numeric, Categorical, Timestamp or FreeText; "" when Unused
+	Min, Max  float64  // Numeric: the range of legal values, Min < Max; Timestamp: in seconds since 1970 UTC
 	Values    []string // Categorical: the legal values; numbers are compared as numbers
 	DropFirst bool     // Categorical: the first value gets no feature of its own
 	Unused    bool     // never read (in YAML: use: false)
+	Parts     []string // Timestamp: Hour, Weekday, Month; each adds two features (see PartUnit)
+	Buckets   int      // FreeText: features that words are hashed into
 }
 
-// Target says which column is learned.
+// Target says what is learned.
 type Target struct {
 	Column         string
-	Type           string   // Binary, Class or Number
+	Type           string   // Binary, Class, Number or Survival; Next for KindText
 	Positive       string   // Binary over a numeric column: a rule such as "> 0"
 	PositiveValues []string // Binary over a categorical column
+	Event          string   // Survival: the column that says whether the event was seen
+	EventValues    []string // Survival: those of its values that mean yes; a numeric column holds 0 and 1
 }
 
-// Model names the network.
+// Image is the size of every picture. A byte of a pixel b is u = b/255.
+type Image struct {
+	Height, Width, Channels int
+}
+
+// Text says how text becomes examples: windows of Length characters, whose ids
+// are their positions in Alphabet, and as labels the characters that follow each
+// of them.
+type Text struct {
+	Alphabet string // distinct characters
+	Length   int    // characters of a window
+	Stride   int    // characters between the beginnings of windows; by default Length
+	Unknown  string // UnknownError or UnknownSkip
+}
+
+// Series says how consecutive rows become examples: windows of Length rows, and
+// the target's value Horizon rows after a window's last. Every numeric column is a
+// feature, the target's own past included; rows come in file order, or in that of
+// the timestamp column where there is one.
+type Series struct {
+	Length  int // rows of a window
+	Horizon int // rows from a window's last to the target's
+	Stride  int // rows between the beginnings of windows
+}
+
+// Model names the network. Fields that the family does not use are zero.
 type Model struct {
-	Family     string // LogReg, MLP or Linear
-	Hidden     []int  // MLP: units of each hidden layer
-	Activation string // MLP: relu, tanh or sigmoid
-	Loss       string // by default what the target asks for
+	Family         string
+	Hidden         []int      // MLP, CNN: units of each hidden layer
+	Activation     string     // MLP, CNN, ResNet, Transformer: relu, tanh, sigmoid, gelu, silu or leaky_relu
+	Loss           string     // by default what the target asks for
+	Channels       []int      // CNN: of each convolution; ResNet: of each stage
+	Units          int        // RNN, LSTM, GRU: units of each layer
+	Depth          int        // ResNet: blocks of a stage; RNN, LSTM, GRU: layers; Transformer: blocks
+	Heads          int        // Transformer
+	Embedding      int        // width of a character's embedding, and of a Transformer
+	Norm           string     // ResNet: GroupNorm, BatchNorm or NoNorm
+	Dropout        float64    // rate, 0: none
+	ClassWeights   []float64  // of each class in the loss; none: all 1
+	LabelSmoothing float64    // share of a label that is spread over all classes
+	HuberDelta     float64    // Loss huber: where it turns from square to absolute
+	Layers         []nn.Layer // Layers: the network itself
 }
 
 // Training is what a branch does in one round.
 type Training struct {
-	Optimizer    string // sgd or adam; its state starts new in every round
+	Optimizer    string // sgd, adam, adamw, rmsprop or adagrad; its state starts new in every round
 	LearningRate float64
-	Momentum     float64 // sgd only
+	Momentum     float64 // sgd, rmsprop
 	Batch        int     // examples per step
 	Steps        int     // steps per round, cycling through the rows
+	Nesterov     bool    // sgd with momentum
+	WeightDecay  float64 // adamw: decoupled from the gradient; else an L2 penalty
+	Beta1, Beta2 float64 // adam, adamw
+	Epsilon      float64 // adam, adamw, rmsprop, adagrad
+	Alpha        float64 // rmsprop: how slowly the mean square forgets
+	ClipNorm     float64 // L2 bound on a step's gradient, 0: none
+	Schedule     Schedule
+
+	// For a person who trains alone; a federation does not read them.
+	Epochs     int     // passes over the rows, 0: federation.rounds × Steps steps
+	Validation float64 // share of the training rows that judge when to stop
+	Patience   int     // epochs without a better loss on them before training stops, 0: never
+}
+
+// Schedule is how the learning rate changes with the steps of the whole training.
+type Schedule struct {
+	Kind   string  // Constant, Step or Cosine
+	Warmup int     // steps over which the rate rises from 0
+	Every  int     // Step: steps between the changes
+	Gamma  float64 // Step: what the rate is multiplied by
+	Min    float64 // Cosine: the last rate
+	Total  int     // Cosine: steps from start to Min; by default federation.rounds × training.steps
 }
 
 // Federation is how branches' updates become one.
@@ -174,6 +300,7 @@ func Default() *Plan {
 		Seed: 1,
 		Data: Data{
 			Schema: Schema{
+				Kind:      KindTable,
 				Delimiter: ",",
 				Missing:   []string{"", "?", "NA"},
 				OnMissing: MissingError,

@@ -8,50 +8,101 @@ import (
 	"strings"
 )
 
-// Feature is one input of the model: a numeric column, or one value of a
-// categorical one.
+// Feature is one input of the model that a row gives: a numeric column, one value
+// of a categorical one, a timestamp's position or a wave of one of its parts, or a
+// bucket of words.
 type Feature struct {
-	Name   string // "age", or "cp=2"
+	Name   string // "age", "cp=2", "seen", "seen.hour.sin", "note#7"
 	Column int    // index in Schema.Columns
-	Value  int    // categorical: index in Column.Values that makes it 1; numeric: −1
+	Value  int    // categorical: index in Column.Values that makes it 1; text: the bucket; else −1
+	Part   string // timestamp: Hour, Weekday or Month; "" for its position
+	Cosine bool   // of Part
 }
 
-// Features returns the model's inputs: first the numeric columns, then one
-// feature per value of each categorical column (from the second value on with
-// DropFirst), both in column order, as pandas.get_dummies lays them out. Unused
-// columns and the target have none.
+// Features returns what one row of a table or a series gives: first the numeric
+// and timestamp columns, then one feature per value of each categorical column
+// (from the second value on with DropFirst) and per bucket of each text column,
+// both in column order, as pandas.get_dummies lays them out. A timestamp gives its
+// position and then sine and cosine of each part; in a series, where positions
+// never come back, the parts alone. Unused columns, the target (but not in a
+// series) and a Survival target's event have none. Other kinds have no rows: nil.
 func (s *Schema) Features() []Feature {
-	var out []Feature
-	for i, c := range s.Columns {
-		if c.Type == Numeric && !c.Unused && c.Name != s.Target.Column {
-			out = append(out, Feature{Name: c.Name, Column: i, Value: -1})
-		}
+	if s.Kind == KindImages || s.Kind == KindText {
+		return nil
 	}
-	for i, c := range s.Columns {
-		if c.Type != Categorical || c.Unused || c.Name == s.Target.Column {
+	var out []Feature
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		if !s.isFeature(c) {
 			continue
 		}
-		for j, v := range c.Values {
-			if j > 0 || !c.DropFirst {
-				out = append(out, Feature{Name: c.Name + "=" + v, Column: i, Value: j})
+		switch c.Type {
+		case Numeric:
+			out = append(out, Feature{Name: c.Name, Column: i, Value: -1})
+		case Timestamp:
+			if s.Kind != KindSeries {
+				out = append(out, Feature{Name: c.Name, Column: i, Value: -1})
+			}
+			for _, part := range c.Parts {
+				for k, wave := range partFeatures {
+					out = append(out, Feature{Name: c.Name + "." + part + "." + wave, Column: i, Value: -1, Part: part, Cosine: k == 1})
+				}
+			}
+		}
+	}
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		if !s.isFeature(c) {
+			continue
+		}
+		switch c.Type {
+		case Categorical:
+			for j, v := range c.Values {
+				if j > 0 || !c.DropFirst {
+					out = append(out, Feature{Name: c.Name + "=" + v, Column: i, Value: j})
+				}
+			}
+		case FreeText:
+			for j := range c.Buckets {
+				out = append(out, Feature{Name: c.Name + "#" + strconv.Itoa(j), Column: i, Value: j})
 			}
 		}
 	}
 	return out
 }
 
-// FeatureNames returns the names of [Schema.Features].
-func (s *Schema) FeatureNames() []string {
-	features := s.Features()
-	names := make([]string, len(features))
-	for i, f := range features {
-		names[i] = f.Name
+// isFeature reports whether the model sees c.
+func (s *Schema) isFeature(c *Column) bool {
+	if c.Unused || s.Target.Type == Survival && c.Name == s.Target.Event {
+		return false
 	}
-	return names
+	return c.Name != s.Target.Column || s.Kind == KindSeries
 }
 
-// Width returns the number of features.
-func (s *Schema) Width() int { return len(s.Features()) }
+// columnFeatures returns how many features c gives.
+func (s *Schema) columnFeatures(c *Column) int {
+	if !s.isFeature(c) {
+		return 0
+	}
+	switch c.Type {
+	case Numeric:
+		return 1
+	case Timestamp:
+		n := len(partFeatures) * len(c.Parts)
+		if s.Kind != KindSeries {
+			n++
+		}
+		return n
+	case Categorical:
+		if c.DropFirst && len(c.Values) > 0 {
+			return len(c.Values) - 1
+		}
+		return len(c.Values)
+	case FreeText:
+		return max(c.Buckets, 0)
+	}
+	return 0
+}
 
 // TargetIndex returns the position of the target in Columns, or −1.
 func (s *Schema) TargetIndex() int {
@@ -61,15 +112,6 @@ func (s *Schema) TargetIndex() int {
 		}
 	}
 	return -1
-}
-
-// Classes returns the class names of a Class target, in label order; else nil.
-func (s *Schema) Classes() []string {
-	i := s.TargetIndex()
-	if s.Target.Type != Class || i < 0 {
-		return nil
-	}
-	return s.Columns[i].Values
 }
 
 // IsMissing reports whether a cell, without space around it, means: no value.
@@ -109,8 +151,8 @@ func ParseNumber(s string) (float64, bool) {
 	return f + 0, true
 }
 
-// Unit maps a numeric column's value to u = (x−min)/(max−min), or reports that
-// x lies outside.
+// Unit maps a numeric column's value, or a timestamp in [Seconds], to
+// u = (x−min)/(max−min), or reports that x lies outside.
 func (c *Column) Unit(x float64) (u float64, ok bool) {
 	if !(x >= c.Min && x <= c.Max) {
 		return 0, false

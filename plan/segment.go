@@ -69,9 +69,10 @@ func (p *Plan) segments(t Task) ([]Segment, error) {
 		offset += length
 	}
 	examples := float64(p.Data.MaxExamples)
+	labels := examples * float64(p.Data.LabelsPerExample()) // answers that metrics count
 	switch t {
 	case Statistics:
-		width := p.Data.Width()
+		width := p.Data.StatWidth()
 		add(SegStatN, width, examples, 1)
 		add(SegStatSum, width, examples, 16)
 		add(SegStatSumSq, width, examples, 16)
@@ -79,25 +80,25 @@ func (p *Plan) segments(t Task) ([]Segment, error) {
 		d := p.NumParams()
 		add(SegUpdate, d, p.Federation.Clip, 1024/p.Federation.Clip)
 		add(SegWeight, 1, 1, 1024)
-		add(SegLoss, 1, examples*p.Evaluation.LossBound, 1)
-		add(SegExamples, 1, examples, 1)
-		if p.Data.Target.Type != Number {
-			add(SegCorrect, 1, examples, 1)
+		add(SegLoss, 1, labels*p.Evaluation.LossBound, 1)
+		add(SegExamples, 1, labels, 1)
+		if p.Data.Labelled() {
+			add(SegCorrect, 1, labels, 1)
 		}
 		add(SegClampedUpdate, 1, float64(d), 1)
-		add(SegClampedLoss, 1, examples, 1)
+		add(SegClampedLoss, 1, labels, 1)
 	case Evaluate:
-		add(SegLoss, 1, examples*p.Evaluation.LossBound, 1)
-		add(SegExamples, 1, examples, 1)
-		if p.Data.Target.Type != Number {
-			add(SegCorrect, 1, examples, 1)
+		add(SegLoss, 1, labels*p.Evaluation.LossBound, 1)
+		add(SegExamples, 1, labels, 1)
+		if p.Data.Labelled() {
+			add(SegCorrect, 1, labels, 1)
 		}
 		if p.Data.Target.Type == Binary {
-			add(SegTruePositive, 1, examples, 1)
-			add(SegFalsePositive, 1, examples, 1)
-			add(SegFalseNegative, 1, examples, 1)
+			add(SegTruePositive, 1, labels, 1)
+			add(SegFalsePositive, 1, labels, 1)
+			add(SegFalseNegative, 1, labels, 1)
 		}
-		add(SegClampedLoss, 1, examples, 1)
+		add(SegClampedLoss, 1, labels, 1)
 	default:
 		return nil, fmt.Errorf("plan: %v", t)
 	}

@@ -9,7 +9,7 @@ import (
 const Epsilon = 1e-9
 
 // Standardisation holds mean and standard deviation of u = (x−min)/(max−min),
-// one each per feature of [Schema.Features].
+// one each per feature that [Schema.StatWidth] counts.
 type Standardisation struct {
 	Mean, Std []float64
 }
@@ -45,16 +45,23 @@ func NewStandardisation(n, sum, sumSq []float64, resolution float64) (*Standardi
 }
 
 // Apply standardises one example: dst[i] = (u[i]−Mean[i])/(Std[i]+Epsilon), and 0
-// where Std is 0. dst and u have one value per feature. A nil s leaves u as it is.
+// where Std is 0. dst and u have one value per feature, or whole rows of them: the
+// features of a series' rows, the channels of an image's pixels. A nil s leaves u
+// as it is.
 func (s *Standardisation) Apply(dst []float32, u []float64) {
+	f := 0 // the feature of u[i]
 	for i, v := range u {
 		switch {
 		case s == nil:
 			dst[i] = float32(v)
-		case s.Std[i] == 0:
+			continue
+		case s.Std[f] == 0:
 			dst[i] = 0
 		default:
-			dst[i] = float32(float64(v-s.Mean[i]) / float64(s.Std[i]+Epsilon))
+			dst[i] = float32(float64(v-s.Mean[f]) / float64(s.Std[f]+Epsilon))
+		}
+		if f++; f == len(s.Mean) {
+			f = 0
 		}
 	}
 }
