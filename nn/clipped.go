@@ -15,10 +15,7 @@ const (
 	MaxClip = 0x1p64
 )
 
-const (
-	maxInput  = 0x1p64 // of ‖x‖₂ at a Dense
-	maxExcess = 0x1p64 // of ‖g‖₂ over the clip norm
-)
+const maxExcess = 0x1p64 // of ‖g‖₂ over the clip norm
 
 // ClippedGradSum writes to dst (NumParams values) the sum over the batch of each
 // example's gradient g_i = ∂ℓ_i/∂params, scaled down where it is longer than
@@ -47,6 +44,9 @@ const (
 // a layer at d = 2^20. ClipMargin covers these. Adding n examples in float32 rounds
 // each element by at most n·2^-24 of the sum of its terms' magnitudes.
 func (p *Program) ClippedGradSum(dst []float32, norms []float64, b Batch, clip float64) (Metrics, error) {
+	if p.mixes != "" {
+		return Metrics{}, fmt.Errorf("nn: clipped sum: %s", p.mixes)
+	}
 	n, err := p.check(b, 0)
 	if err != nil {
 		return Metrics{}, err
@@ -62,81 +62,29 @@ func (p *Program) ClippedGradSum(dst []float32, norms []float64, b Batch, clip f
 	}
 	x := p.input[:len(b.X)] // a copy: rows of non-finite examples are cleared below
 	copy(x, b.X)
-	p.forward(x, n)
+	p.forward(x, n, true)
 	for i := range n {
 		norms[i] = p.exampleLoss(b, i, 1).LossSum // for the moment
 	}
-	p.backward(n)
+	p.net.backward(nil, x, n)
 	var m Metrics
+	limit := float64(clip * (1 - ClipMargin))
 	for i := range n {
 		loss := norms[i]
-		norms[i] = p.ghostNorm(x, i)
+		norms[i] = math.Sqrt(p.net.norm2(x, i))
 		if loss-loss != 0 || !(norms[i] <= float64(maxExcess*clip)) { // NaN too
 			norms[i] = math.Inf(1)
-			p.clearExample(x, i)
+			clear(x[i*p.spec.Inputs:][:p.spec.Inputs])
+			p.net.drop(i)
 			continue
 		}
-		// The same loss and error again, now that the example counts.
+		// The same loss again, now that the example counts. It writes the same error
+		// at the last layer, which scale then scales with all others.
 		m.Add(p.exampleLoss(b, i, 1))
-		p.scaleExample(i, clip, norms[i])
+		if norms[i] > limit {
+			p.net.scale(i, float32(limit/norms[i]))
+		}
 	}
-	p.accumulate(dst, x, n)
+	p.net.grad(dst, x, n)
 	return m, nil
-}
-
-// ghostNorm returns ‖g_i‖₂ from example i's inputs and errors of each Dense, +Inf
-// where an input is longer than maxInput.
-func (p *Program) ghostNorm(x []float32, i int) float64 {
-	var sum float64
-	for k := range p.layers {
-		l := &p.layers[k]
-		if l.kind == Dense {
-			xx := sumSquares(x[i*l.in:][:l.in])
-			if !(xx <= maxInput*maxInput) {
-				return math.Inf(1)
-			}
-			sum += float64(sumSquares(l.delta[i*l.out:][:l.out]) * (1 + xx))
-		}
-		x = l.y
-	}
-	return math.Sqrt(sum)
-}
-
-// sumSquares returns Σ_j v_j² in float64, j ascending. The squares are exact; the
-// sum of float32 squares cannot overflow.
-func sumSquares(v []float32) float64 {
-	var s float64
-	for _, x := range v {
-		s += float64(float64(x) * float64(x))
-	}
-	return s
-}
-
-// scaleExample multiplies example i's errors by its clip factor. Each layer's
-// gradient is linear in its own error, so scaling them all scales the gradient.
-func (p *Program) scaleExample(i int, clip, norm float64) {
-	limit := float64(clip * (1 - ClipMargin))
-	if norm <= limit {
-		return
-	}
-	f := float32(limit / norm)
-	for k := range p.layers {
-		l := &p.layers[k]
-		if l.kind == Dense {
-			for j, v := range l.delta[i*l.out:][:l.out] {
-				l.delta[i*l.out+j] = v * f
-			}
-		}
-	}
-}
-
-// clearExample removes example i from the sums over examples: 0·NaN would be
-// NaN, so its inputs are cleared with its errors.
-func (p *Program) clearExample(x []float32, i int) {
-	for k := range p.layers {
-		l := &p.layers[k]
-		clear(x[i*l.in:][:l.in])
-		clear(l.delta[i*l.out:][:l.out])
-		x = l.y
-	}
 }

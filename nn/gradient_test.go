@@ -6,67 +6,6 @@ import (
 	"testing"
 )
 
-// reference is the network in float64, written from the formulas of the package
-// doc and nothing else: per-example losses for given parameters.
-func reference(s Spec, params, x []float64, labels []int32, targets []float64) []float64 {
-	n := len(x) / s.Inputs
-	var losses []float64
-	for i := range n {
-		v := x[i*s.Inputs:][:s.Inputs]
-		rest := params
-		for _, l := range s.Layers {
-			switch l.Kind {
-			case Dense:
-				in, out := len(v), l.Units
-				y := append([]float64(nil), rest[in*out:][:out]...)
-				for k := range in {
-					for j := range out {
-						y[j] += v[k] * rest[k*out+j]
-					}
-				}
-				v, rest = y, rest[in*out+out:]
-			case Softmax:
-				y, sum := make([]float64, len(v)), 0.0
-				for j := range v {
-					y[j] = math.Exp(v[j])
-					sum += y[j]
-				}
-				for j := range y {
-					y[j] /= sum
-				}
-				v = y
-			default:
-				f := map[string]func(float64) float64{
-					ReLU: func(x float64) float64 { return math.Max(x, 0) }, Tanh: math.Tanh,
-					Sigmoid: func(x float64) float64 { return 1 / (1 + math.Exp(-x)) },
-				}[l.Kind]
-				y := make([]float64, len(v))
-				for j := range v {
-					y[j] = f(v[j])
-				}
-				v = y
-			}
-		}
-		loss := 0.0
-		switch s.Loss {
-		case BinaryCrossEntropy:
-			loss = math.Log(1+math.Exp(v[0])) - float64(labels[i])*v[0]
-		case CrossEntropy:
-			for _, z := range v {
-				loss += math.Exp(z)
-			}
-			loss = math.Log(loss) - v[labels[i]]
-		case MSE:
-			for j, z := range v {
-				d := z - targets[i*len(v)+j]
-				loss += d * d / float64(len(v))
-			}
-		}
-		losses = append(losses, loss)
-	}
-	return losses
-}
-
 func widen(v []float32) []float64 {
 	out := make([]float64, len(v))
 	for i, x := range v {
@@ -84,10 +23,17 @@ func specs() map[string]Spec {
 		"mlp classes":   MLP(9, []int{33}, 5),
 		"dense classes": {Inputs: 3, Layers: []Layer{{Kind: Dense, Units: 2}}, Loss: CrossEntropy},
 	}
+	out["residual"] = Spec{Inputs: 5, Layers: []Layer{
+		{Kind: Dense, Units: 4},
+		{Kind: Residual, Body: []Layer{{Kind: Dense, Units: 6}, {Kind: Tanh}, {Kind: Dense, Units: 4}}},
+		{Kind: Residual, Body: []Layer{{Kind: ReLU}, {Kind: Residual, Body: []Layer{{Kind: Dense, Units: 3}}, Shortcut: []Layer{{Kind: Dense, Units: 3}}}}, Shortcut: []Layer{{Kind: Dense, Units: 3}, {Kind: Tanh}}},
+		{Kind: Flatten}, {Kind: Dense, Units: 3}}, Loss: CrossEntropy}
+	out["residual first"] = Spec{Inputs: 4, Layers: []Layer{{Kind: Residual, Body: []Layer{{Kind: Dense, Units: 4}}}, {Kind: Residual, Body: []Layer{{Kind: Tanh}}}, {Kind: Dense, Units: 2}}, Loss: MSE}
 	for _, k := range []string{ReLU, Tanh, Sigmoid, Softmax} {
 		out[k+" inner, classes"] = Spec{Inputs: 5, Layers: []Layer{{Kind: Dense, Units: 7}, {Kind: k}, {Kind: Dense, Units: 4}}, Loss: CrossEntropy}
 		out[k+" inner, binary"] = Spec{Inputs: 5, Layers: []Layer{{Kind: Dense, Units: 17}, {Kind: k}, {Kind: k}, {Kind: Dense, Units: 1}}, Loss: BinaryCrossEntropy}
 		out[k+" last, mse"] = Spec{Inputs: 4, Layers: []Layer{{Kind: Dense, Units: 6}, {Kind: k}}, Loss: MSE}
+		out[k+" over a sequence, classes"] = Spec{Inputs: 15, Shape: []int{3, 5}, Layers: []Layer{{Kind: Dense, Units: 6}, {Kind: k}, {Kind: Dense, Units: 3, NoBias: true}}, Loss: CrossEntropy}
 		out[k+" first, mse"] = Spec{Inputs: 4, Layers: []Layer{{Kind: k}, {Kind: Dense, Units: 3}}, Loss: MSE}
 	}
 	return out
@@ -105,9 +51,14 @@ func randomBatch(r *rand.Rand, s Spec, n int) Batch {
 		}
 		return b
 	}
-	b.Labels = make([]int32, n)
+	g, err := s.graph()
+	if err != nil {
+		panic(err)
+	}
+	classes := max(2, g.out[len(g.out)-1])
+	b.Labels = make([]int32, n*max(1, size(g.out[:len(g.out)-1])))
 	for i := range b.Labels {
-		b.Labels[i] = int32(r.IntN(max(2, s.Outputs())))
+		b.Labels[i] = int32(r.IntN(classes))
 	}
 	return b
 }
@@ -140,11 +91,7 @@ func TestFiniteDifferences(t *testing.T) {
 			}
 			w, x, y := widen(flat), widen(b.X), widen(b.Targets)
 			mean := func() float64 {
-				sum := 0.0
-				for _, l := range reference(s, w, x, b.Labels, y) {
-					sum += l
-				}
-				return sum / 5
+				return refMean(s, reference(s, w, x, b.Labels, y), b.Labels)
 			}
 			near(t, "loss", []float32{float32(m.Loss())}, []float64{mean()}, 1e-6)
 			want := make([]float64, len(w))
@@ -225,7 +172,8 @@ func row(s Spec, b Batch, i int) Batch {
 		o := s.Outputs()
 		out.Targets = b.Targets[i*o:][:o]
 	} else {
-		out.Labels = b.Labels[i:][:1]
+		rows := len(b.Labels) / (len(b.X) / s.Inputs)
+		out.Labels = b.Labels[i*rows:][:rows]
 	}
 	return out
 }
@@ -255,15 +203,16 @@ func TestClippedGradSumDamagedRow(t *testing.T) {
 			if s.Layers[0].Kind != Dense {
 				continue
 			}
-			if !math.IsInf(norms[2], 1) || m.Examples != 4 {
-				t.Errorf("%s with %v: norm %v, %d examples, want +Inf, 4", name, v, norms[2], m.Examples)
+			if !math.IsInf(norms[2], 1) || m.Examples != int64(4*p.rows) {
+				t.Errorf("%s with %v: norm %v, %d examples, want +Inf, 4 examples", name, v, norms[2], m.Examples)
 			}
 			want, o := make([]float32, p.NumParams()), s.Outputs()
 			less := Batch{X: append(append([]float32(nil), b.X[:2*s.Inputs]...), b.X[3*s.Inputs:]...)}
 			if s.Loss == MSE {
 				less.Targets = append(append([]float32(nil), b.Targets[:2*o]...), b.Targets[3*o:]...)
 			} else {
-				less.Labels = append(append([]int32(nil), b.Labels[:2]...), b.Labels[3:]...)
+				rows := len(b.Labels) / 5
+				less.Labels = append(append([]int32(nil), b.Labels[:2*rows]...), b.Labels[3*rows:]...)
 			}
 			if _, err := p.ClippedGradSum(want, norms[:4], less, 0.5); err != nil {
 				t.Fatal(err)

@@ -8,7 +8,7 @@ type ParamKind uint8
 const (
 	Weight ParamKind = iota + 1
 	Bias
-	Buffer // state that no gradient reaches (running means); none of today's layers has one
+	Buffer // state that no gradient reaches (running means)
 )
 
 func (k ParamKind) String() string {
@@ -26,12 +26,14 @@ func (k ParamKind) String() string {
 // Entry is one tensor of the flat parameter vector: row-major, dense, at
 // [Offset, Offset+Len).
 type Entry struct {
-	Name   string // as torch.nn.Sequential names it: "0.weight", the index counting every layer
+	Name   string // as torch.nn.Sequential names it: "0.weight", the index counting every layer; "2.body.0.weight" inside a residual
 	Shape  []int  // a Dense's weight is [in][out] (torch: [out][in]), its bias [out]
 	Offset int
 	Len    int
 	Kind   ParamKind
 	Local  bool // stays at the branch
+
+	view, perm, final []int // torch's order of the same numbers; see param
 }
 
 // Layout lists the tensors of the flat vector in order. They are adjacent: an
@@ -50,27 +52,9 @@ func (l Layout) Len() int {
 // Layout returns where each parameter lies in the flat vector, or Validate's
 // error.
 func (s Spec) Layout() (Layout, error) {
-	if err := s.Validate(); err != nil {
+	g, err := s.graph()
+	if err != nil {
 		return nil, err
 	}
-	var out Layout
-	in, off := s.Inputs, 0
-	add := func(name string, kind ParamKind, local bool, shape ...int) {
-		n := 1
-		for _, d := range shape {
-			n *= d
-		}
-		out = append(out, Entry{Name: name, Shape: shape, Offset: off, Len: n, Kind: kind, Local: local})
-		off += n
-	}
-	for i, l := range s.Layers {
-		if l.Kind != Dense {
-			continue
-		}
-		idx := strconv.Itoa(i)
-		add(idx+".weight", Weight, l.Local, in, l.Units)
-		add(idx+".bias", Bias, l.Local, l.Units)
-		in = l.Units
-	}
-	return out, nil
+	return g.layout, nil
 }

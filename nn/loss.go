@@ -6,9 +6,15 @@ import (
 	"tacit/nn/internal/kernel"
 )
 
+// meanLoss adds the batch's Metrics to m and writes the error of the mean loss. It
+// returns the first example whose loss is not finite, or −1.
+func (p *Program) meanLoss(m *Metrics, b Batch, n int) int {
+	return p.loss(m, b, n, 1/float32(n))
+}
+
 // loss adds the Metrics of the batch's n examples to m and writes the error
-// ∂/∂z of scale·Σ_i ℓ_i at the last layer's output to its delta: scale is 1/n for
-// the mean loss. It returns the first example whose loss is not finite, or −1.
+// ∂/∂z of scale·Σ_i ℓ_i at the last layer's output. It returns the first example
+// whose loss is not finite, or −1.
 func (p *Program) loss(m *Metrics, b Batch, n int, scale float32) int {
 	bad := -1
 	for i := range n {
@@ -21,18 +27,31 @@ func (p *Program) loss(m *Metrics, b Batch, n int, scale float32) int {
 	return bad
 }
 
-// exampleLoss is loss for example i alone. It returns its Metrics.
+// exampleLoss is loss for example i alone. It returns its Metrics: of a sequence
+// every step is a prediction, and ℓ_i is their mean.
 func (p *Program) exampleLoss(b Batch, i int, scale float32) Metrics {
-	last := &p.layers[len(p.layers)-1]
-	c := last.out
-	z, d := last.y[i*c:][:c], last.delta[i*c:][:c]
-	switch p.spec.Loss {
-	case BinaryCrossEntropy:
-		return binaryCrossEntropy(d, z, b.Labels[i], scale)
-	case CrossEntropy:
-		return crossEntropy(d, z, b.Labels[i], scale)
+	last := p.net.last()
+	z, d := last.y[i*last.out:][:last.out], last.dy[i*last.out:][:last.out]
+	if p.spec.Loss == MSE {
+		return meanSquared(d, z, b.Targets[i*last.out:][:last.out], scale)
 	}
-	return meanSquared(d, z, b.Targets[i*c:][:c], scale)
+	if p.rows == 1 {
+		return p.entropy(d, z, b.Labels[i], scale)
+	}
+	c := last.out / p.rows
+	var m Metrics
+	for r := range p.rows {
+		m.Add(p.entropy(d[r*c:][:c], z[r*c:][:c], b.Labels[i*p.rows+r], scale/float32(p.rows)))
+	}
+	return m
+}
+
+// entropy is the loss of one prediction against one label.
+func (p *Program) entropy(d, z []float32, label int32, scale float32) Metrics {
+	if p.spec.Loss == BinaryCrossEntropy {
+		return binaryCrossEntropy(d, z, label, scale)
+	}
+	return crossEntropy(d, z, label, scale)
 }
 
 // binaryCrossEntropy: ℓ = ln(1 + e^z) − t·z = max(z,0) − t·z + ln(1 + e^−|z|),

@@ -5,7 +5,7 @@ import "math"
 // Metrics are sums over examples: they add, over batches and over branches, and
 // a ratio is taken once, of the total.
 type Metrics struct {
-	Examples int64   // the weight
+	Examples int64   // predictions: examples, or the steps of sequences that have a label a step
 	LossSum  float64 // Σ_i ℓ_i
 	Correct  int64   // examples whose predicted class is the label; 0 under MSE
 

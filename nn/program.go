@@ -1,12 +1,9 @@
 package nn
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"tacit/nn/internal/kernel"
 )
@@ -28,93 +25,88 @@ type Options struct {
 // Batch is n examples, 1 ≤ n ≤ Options.Batch unless a method says otherwise.
 // Methods read it during the call and keep nothing of it.
 type Batch struct {
-	X       []float32 // (n, Inputs), row-major
-	Labels  []int32   // (n): 0 or 1 for BinaryCrossEntropy, 0 … Outputs−1 for CrossEntropy, nil for MSE
-	Targets []float32 // (n, Outputs) for MSE, else nil
+	X       []float32 // (n, Inputs), row-major; token ids are whole numbers
+	Labels  []int32   // entropies: (n), or (n, steps) where the last layer gives [steps, classes]; 0 or 1 for BinaryCrossEntropy, 0 … classes−1 for CrossEntropy
+	Targets []float32 // MSE, MAE, Huber: (n, Outputs); Cox: (n, 2), time and event (0 or 1); else nil
 }
 
 // Program is a compiled Spec with its parameters, optimizer state and memory. It
 // is not safe for concurrent use.
 type Program struct {
-	spec   Spec
-	layout Layout
-	batch  int
-	opt    optimizer
-	layers []layer
-	first  int // the first layer with parameters: no error is carried below it
+	spec    Spec
+	graph   *graph
+	batch   int
+	outputs int // values of the last layer for one example
+	rows    int // predictions of one example: 1, or the steps of a sequence
+	mixes   string
+	opt     optimizer
+	net     chain
+	mode    mode
+	shared  scratch
 
-	arena  []float32 // everything below is a part of it
+	arena  []float32 // everything below, and what the layers hold, is a part of it
+	ints   []int32
 	params []float32
 	grad   []float32
 	input  []float32 // (batch, Inputs), ClippedGradSum's own copy
-	dyT    []float32 // scratch of the dense backward pass: δᵀ
-	dxT    []float32 // and (∂x)ᵀ
-}
-
-// layer is one step of the network and its share of the arena.
-type layer struct {
-	kind    string
-	in, out int
-	init    string
-	w, b    int       // offsets of a Dense's weight and bias in params
-	y       []float32 // (batch, out), the output
-	delta   []float32 // (batch, out), ∂L/∂y
 }
 
 // Compile checks the Spec and the Options, reporting every problem at once, and
 // returns a Program whose parameters are Init(Seed)'s.
 func Compile(spec Spec, o Options) (*Program, error) {
-	n, err := arenaLen(spec, o)
+	g, c, err := measure(&spec, o)
 	if err != nil {
 		return nil, err
 	}
-	layout, err := spec.Layout()
-	if err != nil {
-		return nil, err
+	p := &Program{spec: spec, graph: g, batch: o.Batch, outputs: size(g.out), rows: 1}
+	if (spec.Loss == BinaryCrossEntropy || spec.Loss == CrossEntropy) && len(g.out) > 1 {
+		p.rows = g.out[0]
 	}
-	spec.Layers = append([]Layer(nil), spec.Layers...)
-	p := &Program{spec: spec, layout: layout, batch: o.Batch, first: -1, arena: make([]float32, n)}
-
-	free := p.arena
-	take := func(n int) []float32 {
-		s := free[:n:n]
-		free = free[n:]
-		return s
-	}
-	p.params, p.grad = take(layout.Len()), take(layout.Len())
-	p.opt = newOptimizer(o.Optimizer, take, layout.Len())
-	p.input = take(o.Batch * spec.Inputs)
-	in, entry, widest := spec.Inputs, 0, spec.Inputs
-	for i, l := range spec.Layers {
-		g := layer{kind: l.Kind, in: in, out: in, init: l.Init}
-		if l.Kind == Dense {
-			g.out = l.Units
-			g.w, g.b = layout[entry].Offset, layout[entry+1].Offset
-			entry += 2
-			if p.first < 0 {
-				p.first = i
-			}
+	g.each(func(n *node) {
+		if n.kind.mixes != "" && p.mixes == "" {
+			p.mixes = fmt.Sprintf("layer %s (%s) %s", n.path, n.layer.Kind, n.kind.mixes)
 		}
-		g.y, g.delta = take(o.Batch*g.out), take(o.Batch*g.out)
-		p.layers = append(p.layers, g)
-		in, widest = g.out, max(widest, g.out)
+	})
+	if spec.Loss == Cox {
+		p.mixes = "the cox loss compares examples with each other, so no gradient belongs to one of them"
 	}
-	p.dyT, p.dxT = take(o.Batch*widest), take(o.Batch*widest)
+	p.arena, p.ints = make([]float32, c.nf+c.scratchLen), make([]int32, c.ni)
+	p.shared.buf = p.arena[c.nf:]
+	p.lay(&compiler{batch: o.Batch, seed: o.Seed, floats: p.arena[:c.nf], ints: p.ints, shared: &p.shared}, o.Optimizer)
 	p.Init(o.Seed)
 	return p, nil
 }
 
-// ArenaBytes returns the memory that a Program of these Options holds, without
-// allocating it: parameters, gradient, optimizer state, activations and errors
-// of a full batch. The errors are Compile's.
-func ArenaBytes(spec Spec, o Options) (int64, error) {
-	n, err := arenaLen(spec, o)
-	return 4 * n, err
+// lay takes the Program's memory from c.
+func (p *Program) lay(c *compiler, o Optimizer) {
+	n := p.graph.layout.Len()
+	p.params, p.grad = c.take(n), c.take(n)
+	c.params = p.params
+	p.opt = newOptimizer(o, c.take, n)
+	p.input = c.take(c.batch * p.spec.Inputs)
+	p.net = c.chain(p.graph.nodes)
 }
 
-func arenaLen(spec Spec, o Options) (int64, error) {
+// ArenaBytes returns the memory that a Program of these Options holds, without
+// allocating it: parameters, gradient, optimizer state, activations and errors
+// of a full batch, scratch. The errors are Compile's.
+func ArenaBytes(spec Spec, o Options) (int64, error) {
+	_, c, err := measure(&spec, o)
+	if err != nil {
+		return 0, err
+	}
+	return c.bytes(), nil
+}
+
+func (c *compiler) bytes() int64 {
+	return 4 * saturated(saturated(c.nf, c.scratchLen), c.ni)
+}
+
+// measure checks Spec and Options and counts the memory that they need.
+func measure(spec *Spec, o Options) (*graph, *compiler, error) {
 	var errs []error
-	if err := spec.Validate(); err != nil {
+	g, err := spec.graph()
+	if err != nil {
 		errs = append(errs, err)
 	}
 	if o.Batch < 1 || o.Batch > MaxBatch {
@@ -129,25 +121,26 @@ func arenaLen(spec Spec, o Options) (int64, error) {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	batch := int64(o.Batch)
-	n := int64(spec.NumParams()) * int64(2+o.Optimizer.moments())
-	width := int64(spec.Inputs)
-	widest := width
-	n += batch * width
-	for _, l := range spec.Layers {
-		if l.Kind == Dense {
-			width = int64(l.Units)
+	var wide error
+	g.each(func(n *node) {
+		// What a layer holds is at most some dozens of times its output, so that on
+		// machines of 32 bits too no length overflows.
+		if most := int64(max(size(n.in), size(n.out))) * int64(o.Batch); most > math.MaxInt/64 && wide == nil {
+			wide = fmt.Errorf("nn: layer %s (%s): %d examples of shape %s are too many for this machine: use a smaller batch", n.path, n.layer.Kind, o.Batch, shape(n.out))
 		}
-		widest = max(widest, width)
-		n += 2 * batch * width
+	})
+	if wide != nil {
+		return nil, nil, wide
 	}
-	n += 2 * batch * widest
-	if 4*n > MaxArenaBytes || 4*n > math.MaxInt {
-		return 0, fmt.Errorf("nn: batch %d of this network needs %d bytes, want at most %d", o.Batch, 4*n, int64(MaxArenaBytes))
+	c := &compiler{batch: o.Batch, counting: true}
+	p := &Program{spec: *spec, graph: g}
+	p.lay(c, o.Optimizer)
+	if n := c.bytes() / 4; n > MaxArenaBytes/4 || n > math.MaxInt/4 {
+		return nil, nil, fmt.Errorf("nn: batch %d of this network needs more than %d bytes: use a smaller batch", o.Batch, int64(MaxArenaBytes))
 	}
-	return n, nil
+	return g, c, nil
 }
 
 // Spec returns the Spec that was compiled. The caller must not change its Layers.
@@ -155,13 +148,13 @@ func (p *Program) Spec() Spec { return p.spec }
 
 // Layout returns where each parameter lies in the flat vector. The caller must
 // not change it.
-func (p *Program) Layout() Layout { return p.layout }
+func (p *Program) Layout() Layout { return p.graph.layout }
 
 // NumParams returns the length of the flat vector.
 func (p *Program) NumParams() int { return len(p.params) }
 
 // ArenaBytes returns the memory that the Program holds.
-func (p *Program) ArenaBytes() int64 { return 4 * int64(len(p.arena)) }
+func (p *Program) ArenaBytes() int64 { return 4 * int64(len(p.arena)+len(p.ints)) }
 
 // Load copies flat (NumParams values, in Layout order) into the parameters. The
 // optimizer's state stays: ResetOptimizer clears it. Values are not judged: a NaN
@@ -183,34 +176,8 @@ func (p *Program) Store(flat []float32) error {
 	return nil
 }
 
-// Init sets the parameters from seed and resets the optimizer. A Dense with
-// InitUniform draws weight and bias from the uniform distribution on
-// [−1/√in, 1/√in], which is torch.nn.Linear's default (kaiming_uniform with
-// a = √5); the numbers are ours: ChaCha8 (https://c2sp.org/chacha8rand) keyed by
-// SHA-256 of "tacit nn init" and the seed, one draw a parameter in Layout order.
-func (p *Program) Init(seed uint64) {
-	key := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("tacit nn init\x00"), seed))
-	src := rand.NewChaCha8(key)
-	for _, l := range p.layers {
-		if l.kind != Dense {
-			continue
-		}
-		w := p.params[l.w:][:l.in*l.out+l.out] // the bias follows its weight
-		if l.init == InitZeros {
-			clear(w)
-			continue
-		}
-		bound := 1 / math.Sqrt(float64(l.in))
-		for i := range w {
-			u := float64(src.Uint64()>>40)*0x1p-23 - 1 // exact, in [−1, 1)
-			w[i] = float32(u * bound)
-		}
-	}
-	p.ResetOptimizer()
-}
-
 // Step trains on one batch: forward, backward of the mean loss, and the
-// optimizer's update. The Metrics are of the parameters before the update. n may
+// optimizer's update at the schedule's learning rate. The Metrics are of the parameters before the update. n may
 // change from call to call: the mean is over the n examples given. On any error
 // the parameters and the optimizer are as before. A feature or a loss that is NaN
 // or infinite is a *NonFiniteError; an update that overflows shows as one in the
@@ -223,7 +190,9 @@ func (p *Program) Step(b Batch) (Metrics, error) {
 	if err != nil {
 		return Metrics{}, err
 	}
+	p.net.commit()
 	p.opt.update(p.params, p.grad)
+	p.mode.step++
 	return m, nil
 }
 
@@ -237,14 +206,14 @@ func (p *Program) Gradient(b Batch) (Metrics, error) {
 	if i := nonFinite(b.X); i >= 0 {
 		return Metrics{}, &NonFiniteError{Example: i / p.spec.Inputs}
 	}
-	p.forward(b.X, n)
+	p.forward(b.X, n, true)
 	var m Metrics
-	bad := p.loss(&m, b, n, 1/float32(n))
+	bad := p.meanLoss(&m, b, n)
 	if bad >= 0 {
 		return Metrics{}, &NonFiniteError{Example: bad}
 	}
-	p.backward(n)
-	p.accumulate(p.grad, b.X, n)
+	p.net.backward(nil, b.X, n)
+	p.net.grad(p.grad, b.X, n)
 	return m, nil
 }
 
@@ -259,17 +228,11 @@ func (p *Program) Evaluate(b Batch) (Metrics, error) {
 	if err != nil {
 		return Metrics{}, err
 	}
-	in, out := p.spec.Inputs, p.spec.Outputs()
 	var m Metrics
 	for i := 0; i < n; i += p.batch {
 		k := min(p.batch, n-i)
-		part := Batch{X: b.X[i*in:][:k*in]}
-		if p.spec.Loss == MSE {
-			part.Targets = b.Targets[i*out:][:k*out]
-		} else {
-			part.Labels = b.Labels[i:][:k]
-		}
-		p.forward(part.X, k)
+		part := p.part(b, i, k)
+		p.forward(part.X, k, false)
 		p.loss(&m, part, k, 1)
 	}
 	return m, nil
@@ -279,31 +242,37 @@ func (p *Program) Evaluate(b Batch) (Metrics, error) {
 // Options.Batch: (n, Outputs), logits under the entropies. It is a view: the next
 // call overwrites it.
 func (p *Program) Forward(x []float32) ([]float32, error) {
-	n, err := p.rows(x)
+	n, err := p.count(x)
 	if err != nil {
 		return nil, err
 	}
 	if n > p.batch {
 		return nil, fmt.Errorf("nn: forward: %d examples, compiled for at most %d", n, p.batch)
 	}
-	return p.forward(x, n), nil
+	if err := p.checkInput(x, n); err != nil {
+		return nil, err
+	}
+	return p.forward(x, n, false), nil
 }
 
 // Predict writes to dst (n, Outputs) the prediction for x (n, Inputs), n of any
 // size: the probability of label 1 under BinaryCrossEntropy, of each class under
-// CrossEntropy, the outputs themselves under MSE.
+// CrossEntropy, else the outputs themselves (under Cox the log of the relative risk).
 func (p *Program) Predict(dst, x []float32) error {
-	n, err := p.rows(x)
+	n, err := p.count(x)
 	if err != nil {
 		return err
 	}
-	in, out := p.spec.Inputs, p.spec.Outputs()
+	in, out := p.spec.Inputs, p.outputs
 	if len(dst) != n*out {
 		return fmt.Errorf("nn: predict: dst has shape [%d], want [%d,%d]", len(dst), n, out)
 	}
+	if err := p.checkInput(x, n); err != nil {
+		return err
+	}
 	for i := 0; i < n; i += p.batch {
 		k := min(p.batch, n-i)
-		z := p.forward(x[i*in:][:k*in], k)
+		z := p.forward(x[i*in:][:k*in], k, false)
 		y := dst[i*out:][:k*out]
 		switch p.spec.Loss {
 		case BinaryCrossEntropy:
@@ -311,12 +280,77 @@ func (p *Program) Predict(dst, x []float32) error {
 				y[j] = kernel.Sigmoid(v)
 			}
 		case CrossEntropy:
-			softmax(y, z, k, out)
+			softmax(y, z, k*p.rows, out/p.rows)
 		default:
 			copy(y, z)
 		}
 	}
 	return nil
+}
+
+// InputGradient writes to dx (n, Inputs) the gradient of each example's chosen
+// output with respect to its inputs, ∂z_output/∂x, for x (n, Inputs), 0 ≤ n ≤
+// Options.Batch. output counts the last axis of the last layer (logits under the
+// entropies); where the layer gives a sequence it is the sum over its steps. Dropout
+// is off and running statistics are used, as in Predict. Parameters stay; Grad does
+// not. An Embedding has no gradient with respect to ids: that is an error.
+func (p *Program) InputGradient(dx, x []float32, output int) error {
+	n, err := p.count(x)
+	if err != nil {
+		return err
+	}
+	width := p.graph.out[len(p.graph.out)-1]
+	switch {
+	case n > p.batch:
+		return fmt.Errorf("nn: input gradient: %d examples, compiled for at most %d", n, p.batch)
+	case len(dx) != len(x):
+		return fmt.Errorf("nn: input gradient: dx has shape [%d], want [%d,%d]", len(dx), n, p.spec.Inputs)
+	case output < 0 || output >= width:
+		return fmt.Errorf("nn: input gradient: output is %d, want 0 to %d", output, width-1)
+	case p.graph.nodes[0].layer.Kind == Embedding:
+		return errors.New("nn: input gradient: token ids are not numbers that can change a little")
+	}
+	p.forward(x, n, false)
+	last := p.net.last()
+	dy := last.dy[:n*last.out]
+	clear(dy)
+	for i := output; i < len(dy); i += width {
+		dy[i] = 1
+	}
+	p.net.backward(dx, x, n)
+	return nil
+}
+
+// SetStep says how many steps were taken before: what dropout draws from, and where
+// a learning rate's schedule stands. Compile begins at 0; Step counts on.
+func (p *Program) SetStep(n uint64) { p.mode.step = n }
+
+// forward runs the network on the n examples of x and returns the last layer's
+// output, (n, Outputs).
+func (p *Program) forward(x []float32, n int, train bool) []float32 {
+	p.mode.train = train
+	return p.net.forward(x, n, &p.mode)
+}
+
+// part returns k examples of b from the i-th on.
+func (p *Program) part(b Batch, i, k int) Batch {
+	out := Batch{X: b.X[i*p.spec.Inputs:][:k*p.spec.Inputs]}
+	if b.Labels != nil {
+		out.Labels = b.Labels[i*p.rows:][:k*p.rows]
+	}
+	if b.Targets != nil {
+		w := p.targets()
+		out.Targets = b.Targets[i*w:][:k*w]
+	}
+	return out
+}
+
+// targets returns the targets of one example.
+func (p *Program) targets() int {
+	if p.spec.Loss == Cox {
+		return 2
+	}
+	return p.outputs
 }
 
 // check returns the examples of b after shape's checks and those of its size.
@@ -334,41 +368,58 @@ func (p *Program) check(b Batch, least int) (int, error) {
 // shape returns the examples of b, or an error that names the shapes, or the row
 // whose label is out of range.
 func (p *Program) shape(b Batch) (int, error) {
-	n, err := p.rows(b.X)
+	n, err := p.count(b.X)
 	if err != nil {
 		return 0, err
 	}
-	out := p.spec.Outputs()
-	if p.spec.Loss == MSE {
+	last := p.net.last().node
+	if p.spec.Loss != BinaryCrossEntropy && p.spec.Loss != CrossEntropy {
 		if b.Labels != nil {
-			return 0, fmt.Errorf("nn: %s takes targets, got %d labels", MSE, len(b.Labels))
+			return 0, fmt.Errorf("nn: %s takes targets, got %d labels", p.spec.Loss, len(b.Labels))
 		}
-		if len(b.Targets) != n*out {
-			return 0, fmt.Errorf("nn: targets have shape [%d], want [%d,%d] for layer %d (%s)", len(b.Targets), n, out, len(p.layers)-1, p.layers[len(p.layers)-1].kind)
+		if w := p.targets(); len(b.Targets) != n*w {
+			return 0, fmt.Errorf("nn: targets have shape [%d], want [%d,%d] for layer %s (%s) under %s", len(b.Targets), n, w, last.path, last.layer.Kind, p.spec.Loss)
 		}
-		return n, nil
+		return n, p.checkInput(b.X, n)
 	}
 	if b.Targets != nil {
 		return 0, fmt.Errorf("nn: %s takes labels, got %d targets", p.spec.Loss, len(b.Targets))
 	}
-	if len(b.Labels) != n {
-		return 0, fmt.Errorf("nn: labels have shape [%d], want [%d]", len(b.Labels), n)
+	if len(b.Labels) != n*p.rows {
+		want := fmt.Sprintf("[%d]", n)
+		if len(p.graph.out) > 1 {
+			want = fmt.Sprintf("[%d,%d] for layer %s (%s)", n, p.rows, last.path, last.layer.Kind)
+		}
+		return 0, fmt.Errorf("nn: labels have shape [%d], want %s", len(b.Labels), want)
 	}
-	classes := int32(max(out, 2))
+	classes := int32(max(p.outputs/p.rows, 2))
 	for i, l := range b.Labels {
 		if l < 0 || l >= classes {
-			return 0, fmt.Errorf("nn: label %d of example %d is out of range, want 0 to %d", l, i, classes-1)
+			return 0, fmt.Errorf("nn: label %d of example %d is out of range, want 0 to %d", l, i/p.rows, classes-1)
 		}
 	}
-	return n, nil
+	return n, p.checkInput(b.X, n)
 }
 
-func (p *Program) rows(x []float32) (int, error) {
+// count returns the examples in x.
+func (p *Program) count(x []float32) (int, error) {
 	in := p.spec.Inputs
 	if len(x)%in != 0 {
-		return 0, fmt.Errorf("nn: layer 0 (%s): x has shape [%d], want [n,%d]", p.layers[0].kind, len(x), in)
+		return 0, fmt.Errorf("nn: layer 0 (%s): x has shape [%d], want [n,%d]", p.graph.nodes[0].layer.Kind, len(x), in)
 	}
 	return len(x) / in, nil
+}
+
+// inputChecker is a first layer that cannot take every number.
+type inputChecker interface {
+	checkInput(x []float32, n int) error // x is (n, Inputs)
+}
+
+func (p *Program) checkInput(x []float32, n int) error {
+	if c, ok := p.net.units[0].op.(inputChecker); ok {
+		return c.checkInput(x, n)
+	}
+	return nil
 }
 
 // nonFinite returns the index of the first NaN or infinity, or −1.

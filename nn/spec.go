@@ -1,94 +1,118 @@
 package nn
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 )
 
-// Layer kinds.
+// Layer kinds. Each is described where it is built; [LayerKinds] lists them.
 const (
-	Dense   = "dense"   // y = x·w + b
-	ReLU    = "relu"    // y = max(x, 0)
-	Tanh    = "tanh"    // y = tanh(x)
-	Sigmoid = "sigmoid" // y = 1/(1+e^−x)
-	Softmax = "softmax" // y_j = e^x_j / Σ_k e^x_k, over one example's values
+	Dense         = "dense"           // y = x·w + b, over the last axis
+	Conv2D        = "conv2d"          // cross-correlation over [height, width, channels]
+	MaxPool       = "max_pool"        // greatest value of a window
+	AvgPool       = "avg_pool"        // mean of a window
+	GlobalAvgPool = "global_avg_pool" // mean over all axes but the last
+	GlobalMaxPool = "global_max_pool" // maximum over all axes but the last
+	Flatten       = "flatten"         // any shape to one axis
+	Embedding     = "embedding"       // a row of a table for each token id
+	Positional    = "positional"      // y = x + a learned table of x's shape
+	RNN           = "rnn"             // Elman network, tanh
+	LSTM          = "lstm"            // long short-term memory
+	GRU           = "gru"             // gated recurrent unit
+	Attention     = "attention"       // multi-head self-attention
+	BatchNorm     = "batch_norm"      // normalisation of each channel over the batch
+	LayerNorm     = "layer_norm"      // normalisation over the last axis
+	GroupNorm     = "group_norm"      // normalisation over groups of channels of one example
+	Dropout       = "dropout"         // zeroes values at random while training
+	Residual      = "residual"        // y = body(x) + shortcut(x)
+	ReLU          = "relu"            // y = max(x, 0)
+	LeakyReLU     = "leaky_relu"      // y = x where x > 0, else slope·x
+	GELU          = "gelu"            // y = x·Φ(x)
+	SiLU          = "silu"            // y = x·σ(x)
+	Tanh          = "tanh"            // y = tanh(x)
+	Sigmoid       = "sigmoid"         // y = 1/(1+e^−x)
+	Softmax       = "softmax"         // y_j = e^x_j / Σ_k e^x_k, over the last axis
 )
 
-// Losses. Both entropies take logits: the last layer is a Dense, and the
-// sigmoid or softmax is part of the loss.
+// Losses. Both entropies take logits: the last layer gives them, and the sigmoid
+// or softmax is part of the loss.
 const (
 	BinaryCrossEntropy = "binary_cross_entropy" // one output, labels 0 and 1
 	CrossEntropy       = "cross_entropy"        // one output a class, sparse labels
 	MSE                = "mse"                  // mean squared error over an example's outputs
+	MAE                = "mae"                  // mean absolute error over an example's outputs
+	Huber              = "huber"                // squared up to Delta, then linear
+	Cox                = "cox"                  // negative log partial likelihood of survival times
 )
 
-// Initialisers of a layer with parameters.
+// Initialisers of a layer's weights, as torch.nn.init defines them; fan_in and
+// fan_out count the weights that lead to one output and from one input.
 const (
-	InitUniform = ""      // weights and bias uniform in ±1/√fan_in, torch.nn.Linear's default
-	InitZeros   = "zeros" // every parameter zero
-)
-
-// Optimizer kinds.
-const (
-	SGD  = "sgd"
-	Adam = "adam"
+	InitDefault        = ""                // the layer's default in torch
+	InitZeros          = "zeros"           // every parameter of the layer zero, biases too
+	InitKaimingUniform = "kaiming_uniform" // uniform in ±√(6/fan_in), for relu
+	InitKaimingNormal  = "kaiming_normal"  // normal with deviation √(2/fan_in), for relu
+	InitXavierUniform  = "xavier_uniform"  // uniform in ±√(6/(fan_in+fan_out))
+	InitXavierNormal   = "xavier_normal"   // normal with deviation √(2/(fan_in+fan_out))
 )
 
 // Limits of a Spec, far above what a branch trains and low enough that no size
 // computed from one overflows.
 const (
-	MaxLayers = 1024
-	MaxUnits  = 1 << 20
-	MaxParams = 1 << 28
+	MaxLayers  = 1024    // in all, those inside others included
+	MaxNesting = 8       // of layers inside layers
+	MaxUnits   = 1 << 20 // along one axis
+	MaxValues  = 1 << 24 // of one example at any layer
+	MaxParams  = 1 << 28
 )
 
-// Spec describes a network as data: the features of an example, the layers in
-// order and the loss. It holds no parameters. The zero Spec is invalid.
+// Spec describes a network as data: the shape of an example, the layers in order
+// and the loss. It holds no parameters. The zero Spec is invalid.
 type Spec struct {
-	Inputs int // features per example, 1 … MaxUnits
+	Inputs int   // values per example, 1 … MaxValues
+	Shape  []int // of one example, outermost axis first; nil: [Inputs]
 	Layers []Layer
-	Loss   string // BinaryCrossEntropy, CrossEntropy or MSE
+	Loss   string // BinaryCrossEntropy, CrossEntropy, MSE, MAE, Huber or Cox
+
+	ClassWeights   []float64 // entropies: the weight of each class's examples; nil: all 1
+	LabelSmoothing float64   // entropies: the share of a label that is spread over all classes, 0 ≤ ε < 1
+	Delta          float64   // Huber: where the square ends; 0: 1
 }
 
 // Layer is one step of a Spec. Fields that its Kind does not use are zero.
 type Layer struct {
 	Kind  string
-	Units int    // Dense: outputs, 1 … MaxUnits
-	Init  string // Dense: InitUniform or InitZeros
+	Units int    // Dense, Embedding, RNN, LSTM, GRU: outputs; Conv2D: output channels
+	Init  string // layers with weights: InitDefault, InitZeros, …
 	Local bool   // parameters stay at the branch: marked in the Layout, never averaged
-}
 
-// Optimizer describes the update rule of Program.Step as data; Program
-// documents the formulas. Fields that its Kind does not use are zero.
-type Optimizer struct {
-	Kind     string  // SGD or Adam
-	LR       float64 // > 0
-	Momentum float64 // SGD: 0 ≤ Momentum < 1
-	Beta1    float64 // Adam: 0 ≤ Beta1 < 1, usually 0.9
-	Beta2    float64 // Adam: 0 ≤ Beta2 < 1, usually 0.999
-	Epsilon  float64 // Adam: > 0, usually 1e-8
-}
+	NoBias   bool   // Dense, Conv2D: no bias
+	Kernel   [2]int // Conv2D, MaxPool, AvgPool: height and width of the window
+	Stride   [2]int // the same: between windows; zero: 1 for Conv2D, Kernel for pools
+	Padding  [2]int // the same: on either side
+	Dilation [2]int // Conv2D: between a window's taps; zero: 1
+	Groups   int    // Conv2D: independent groups of channels, 0: 1; GroupNorm: groups
 
-// LayerKinds returns the names a Layer.Kind may have, in a fixed order.
-func LayerKinds() []string { return []string{Dense, ReLU, Tanh, Sigmoid, Softmax} }
+	Vocab int // Embedding: rows of the table; ids are 0 … Vocab−1
+
+	Depth    int  // RNN, LSTM, GRU: layers on top of each other, 0: 1
+	Last     bool // RNN, LSTM, GRU: only the last step's output, [t, f] → [units]
+	Truncate int  // RNN, LSTM, GRU: errors flow back through at most so many steps, 0: all
+
+	Heads  int  // Attention
+	Causal bool // Attention: a position attends to itself and those before
+
+	Slope    float64 // LeakyReLU, 0: 0.01
+	Rate     float64 // Dropout: probability of a zero, 0 ≤ Rate < 1
+	Epsilon  float64 // norms: added to the variance, 0: 1e-5
+	Momentum float64 // BatchNorm: share of the new batch in the running statistics, 0: 0.1
+
+	Body, Shortcut []Layer // Residual; an empty Shortcut is the identity
+}
 
 // Losses returns the names a Spec.Loss may have, in a fixed order.
-func Losses() []string { return []string{BinaryCrossEntropy, CrossEntropy, MSE} }
-
-// Optimizers returns the names an Optimizer.Kind may have, in a fixed order.
-func Optimizers() []string { return []string{SGD, Adam} }
-
-// NewSGD returns stochastic gradient descent with momentum (0 for none).
-func NewSGD(lr, momentum float64) Optimizer {
-	return Optimizer{Kind: SGD, LR: lr, Momentum: momentum}
-}
-
-// NewAdam returns Adam with torch's defaults: β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
-func NewAdam(lr float64) Optimizer {
-	return Optimizer{Kind: Adam, LR: lr, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8}
-}
+func Losses() []string { return []string{BinaryCrossEntropy, CrossEntropy, MSE, MAE, Huber, Cox} }
 
 // LogReg returns logistic regression: one Dense of one unit under
 // BinaryCrossEntropy.
@@ -111,133 +135,127 @@ func MLP(inputs int, hidden []int, outputs int) Spec {
 	return s
 }
 
-// Outputs returns the values that the last layer gives per example, 0 without
-// layers.
+// InputShape returns the shape of one example.
+func (s Spec) InputShape() []int {
+	if s.Shape == nil {
+		return []int{s.Inputs}
+	}
+	return s.Shape
+}
+
+// Outputs returns the values that the last layer gives per example, 0 for a Spec
+// that Validate refuses.
 func (s Spec) Outputs() int {
-	if len(s.Layers) == 0 {
+	g, err := s.graph()
+	if err != nil {
 		return 0
 	}
-	n := s.Inputs
-	for _, l := range s.Layers {
-		if l.Kind == Dense {
-			n = l.Units
-		}
-	}
-	return n
+	return size(g.out)
 }
 
-// NumParams returns the length of the flat parameter vector. It is meaningful
-// for a Spec that Validate accepts.
+// NumParams returns the length of the flat parameter vector, 0 for a Spec that
+// Validate refuses.
 func (s Spec) NumParams() int {
-	total, in := 0, s.Inputs
-	for _, l := range s.Layers {
-		if l.Kind == Dense {
-			total += in*l.Units + l.Units
-			in = l.Units
-		}
+	g, err := s.graph()
+	if err != nil {
+		return 0
 	}
-	return total
+	return g.layout.Len()
 }
 
-// Validate reports every problem of the Spec at once (errors.Join), each
-// naming its layer by index and kind.
+// Validate reports every problem of the Spec at once (errors.Join), each naming
+// its layer by place and kind, and the shapes that do not fit.
 func (s Spec) Validate() error {
-	var errs []error
-	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf("nn: "+format, a...)) }
-	if s.Inputs < 1 || s.Inputs > MaxUnits {
-		bad("inputs is %d, want 1 to %d", s.Inputs, MaxUnits)
-	}
-	if n := len(s.Layers); n < 1 || n > MaxLayers {
-		bad("%d layers, want 1 to %d", n, MaxLayers)
-		return errors.Join(errs...)
-	}
-	in, total := s.Inputs, int64(0)
-	for i, l := range s.Layers {
-		name := fmt.Sprintf("layer %d (%s)", i, l.Kind)
-		switch l.Kind {
-		case Dense:
-			if l.Units < 1 || l.Units > MaxUnits {
-				bad("%s: units is %d, want 1 to %d", name, l.Units, MaxUnits)
-			} else if in >= 1 && in <= MaxUnits {
-				total += int64(in)*int64(l.Units) + int64(l.Units)
-			}
-			if l.Init != InitUniform && l.Init != InitZeros {
-				bad("%s: unknown init %q, want %q or none", name, l.Init, InitZeros)
-			}
-			in = l.Units
-		case ReLU, Tanh, Sigmoid, Softmax:
-			if l.Units != 0 {
-				bad("%s: has no units, got %d; its shape is [%d] → [%d]", name, l.Units, in, in)
-			}
-			if l.Init != "" {
-				bad("%s: has no parameters to init with %q", name, l.Init)
-			}
-			if l.Local {
-				bad("%s: has no parameters to keep local", name)
-			}
-		default:
-			bad("layer %d: unknown kind %q, want one of %s", i, l.Kind, strings.Join(LayerKinds(), ", "))
-		}
-	}
-	if total > MaxParams {
-		bad("%d parameters, want at most %d", total, MaxParams)
-	}
-	if total == 0 && len(errs) == 0 {
-		bad("no layer has parameters")
-	}
-	last := s.Layers[len(s.Layers)-1]
-	lastName := fmt.Sprintf("layer %d (%s)", len(s.Layers)-1, last.Kind)
+	_, err := s.graph()
+	return err
+}
+
+// checkLoss reports what is wrong with the loss and its options for a network
+// whose last layer gives shape out.
+func (s *Spec) checkLoss(last *node, bad func(format string, a ...any)) {
+	out := last.out
+	classes := out[len(out)-1]
+	where := fmt.Sprintf("layer %s (%s)", last.path, last.layer.Kind)
+	entropy := s.Loss == BinaryCrossEntropy || s.Loss == CrossEntropy
 	switch s.Loss {
 	case BinaryCrossEntropy, CrossEntropy:
-		if last.Kind != Dense {
-			bad("%s: %s takes logits, so the last layer must be dense (the loss applies the sigmoid or softmax)", lastName, s.Loss)
+		if k := last.layer.Kind; k == Sigmoid || k == Softmax {
+			bad("%s: %s takes logits, so the last layer must not be a %s (the loss applies the sigmoid or softmax)", where, s.Loss, k)
 		}
-		if s.Loss == BinaryCrossEntropy && in != 1 {
-			bad("%s: shape [%d] does not fit %s, want [1]", lastName, in, s.Loss)
+		if s.Loss == BinaryCrossEntropy && classes != 1 {
+			bad("%s: shape %s does not fit %s, want [1]", where, shape(out), s.Loss)
 		}
-		if s.Loss == CrossEntropy && in < 2 {
-			bad("%s: shape [%d] does not fit %s, want at least [2]", lastName, in, s.Loss)
+		if s.Loss == CrossEntropy && classes < 2 {
+			bad("%s: shape %s does not fit %s, want at least [2]", where, shape(out), s.Loss)
 		}
-	case MSE:
+		if len(out) > 2 {
+			bad("%s: shape %s does not fit %s, want [classes] or [steps, classes]", where, shape(out), s.Loss)
+		}
+	case MSE, MAE, Huber:
+	case Cox:
+		if size(out) != 1 {
+			bad("%s: shape %s does not fit %s, want [1]", where, shape(out), s.Loss)
+		}
 	default:
-		bad("unknown loss %q, want one of %s", s.Loss, strings.Join(Losses(), ", "))
+		bad("unknown loss %q, want one of %s%s", s.Loss, strings.Join(Losses(), ", "), nearest(s.Loss, Losses()))
+		return
 	}
-	return errors.Join(errs...)
+	if s.Loss == BinaryCrossEntropy {
+		classes = 2
+	}
+	switch {
+	case !entropy && s.ClassWeights != nil:
+		bad("%s has no class weights", s.Loss)
+	case s.ClassWeights != nil && len(s.ClassWeights) != classes:
+		bad("%d class weights, want %d", len(s.ClassWeights), classes)
+	}
+	for i, w := range s.ClassWeights {
+		if !(w > 0 && w <= 1e6) { // written so that NaN fails
+			bad("the weight of class %d is %v, want above 0 and at most 1e6", i, w)
+		}
+	}
+	if v := s.LabelSmoothing; v != 0 && (!entropy || !(v > 0 && v < 1)) {
+		bad("label smoothing is %v, want from 0 to below 1, and only with an entropy", v)
+	}
+	if v := s.Delta; v != 0 && (s.Loss != Huber || !(v > 0 && v <= math.MaxFloat32)) {
+		bad("delta is %v, want above 0, and only with %s", v, Huber)
+	}
 }
 
-// Validate reports every problem of the Optimizer at once (errors.Join).
-func (o Optimizer) Validate() error {
-	var errs []error
-	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf("nn: optimizer: "+format, a...)) }
-	// Written so that NaN fails.
-	if !(o.LR > 0 && o.LR <= math.MaxFloat32) {
-		bad("lr is %v, want a positive number", o.LR)
-	}
-	fraction := func(name string, v float64) {
-		if !(v >= 0 && v < 1) {
-			bad("%s is %v, want 0 ≤ %s < 1", name, v, name)
+// nearest returns a hint about a known name close to an unknown one, or "".
+func nearest(word string, known []string) string {
+	best, dist := "", 3
+	for _, k := range known {
+		if d := distance(word, k); d < dist && d < len(k) {
+			best, dist = k, d
 		}
 	}
-	unused := func(name string, v float64) {
-		if v != 0 {
-			bad("%s has no %s, got %v", o.Kind, name, v)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// distance is Levenshtein's, of short words.
+func distance(a, b string) int {
+	if len(a) > 32 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		prev := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := prev
+			if a[i] != b[j] {
+				cost++
+			}
+			prev = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
 		}
 	}
-	switch o.Kind {
-	case SGD:
-		fraction("momentum", o.Momentum)
-		unused("beta1", o.Beta1)
-		unused("beta2", o.Beta2)
-		unused("epsilon", o.Epsilon)
-	case Adam:
-		unused("momentum", o.Momentum)
-		fraction("beta1", o.Beta1)
-		fraction("beta2", o.Beta2)
-		if !(o.Epsilon > 0 && o.Epsilon <= 1) {
-			bad("epsilon is %v, want 0 < epsilon ≤ 1", o.Epsilon)
-		}
-	default:
-		bad("unknown kind %q, want one of %s", o.Kind, strings.Join(Optimizers(), ", "))
-	}
-	return errors.Join(errs...)
+	return row[len(b)]
 }

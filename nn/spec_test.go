@@ -17,8 +17,8 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Layout{
-		{"0.weight", []int{13, 8}, 0, 104, Weight, false}, {"0.bias", []int{8}, 104, 8, Bias, false},
-		{"2.weight", []int{8, 1}, 112, 8, Weight, true}, {"2.bias", []int{1}, 120, 1, Bias, true},
+		{"0.weight", []int{13, 8}, 0, 104, Weight, false, nil, []int{1, 0}, nil}, {"0.bias", []int{8}, 104, 8, Bias, false, nil, nil, nil},
+		{"2.weight", []int{8, 1}, 112, 8, Weight, true, nil, []int{1, 0}, nil}, {"2.bias", []int{1}, 120, 1, Bias, true, nil, nil, nil},
 	}
 	if !reflect.DeepEqual(l, want) || l.Len() != 121 || s.NumParams() != 121 || s.Outputs() != 1 {
 		t.Errorf("%+v, %d, %d", l, l.Len(), s.NumParams())
@@ -57,11 +57,11 @@ func TestSpecValidate(t *testing.T) {
 		{Spec{}, []string{"inputs is 0", "0 layers, want 1 to 1024"}},
 		{Spec{Inputs: 3, Layers: make([]Layer, 1025), Loss: MSE}, []string{"1025 layers"}},
 		{Spec{Inputs: -3, Layers: []Layer{d(1)}, Loss: MSE}, []string{"inputs is -3"}},
-		{Spec{Inputs: 3, Layers: []Layer{d(0), {Kind: "relo"}}, Loss: MSE}, []string{"layer 0 (dense): units is 0", `layer 1: unknown kind "relo", want one of dense, relu`}},
+		{Spec{Inputs: 3, Layers: []Layer{d(0), {Kind: "relo"}}, Loss: MSE}, []string{"layer 0 (dense): units is 0", `layer 1: unknown kind "relo", want one of dense, `, `(did you mean "relu"?)`}},
 		{Spec{Inputs: 3, Layers: []Layer{d(1 << 21)}, Loss: MSE}, []string{"units is 2097152, want 1 to 1048576"}},
 		{Spec{Inputs: 1 << 20, Layers: []Layer{d(1 << 20)}, Loss: MSE}, []string{"parameters, want at most"}},
 		{Spec{Inputs: 3, Layers: []Layer{{Kind: Dense, Units: 2, Init: "ones"}}, Loss: MSE}, []string{`unknown init "ones"`}},
-		{Spec{Inputs: 3, Layers: []Layer{d(4), {Kind: ReLU, Units: 5, Init: "zeros", Local: true}}, Loss: MSE}, []string{"layer 1 (relu): has no units, got 5; its shape is [4] → [4]", "init", "local"}},
+		{Spec{Inputs: 3, Layers: []Layer{d(4), {Kind: ReLU, Units: 5, Init: "zeros", Local: true}}, Loss: MSE}, []string{"layer 1 (relu): has no units, got 5", "no parameters to init with \"zeros\"", "no parameters to keep local"}},
 		{Spec{Inputs: 3, Layers: []Layer{d(2), {Kind: Softmax}}, Loss: CrossEntropy}, []string{"layer 1 (softmax): cross_entropy takes logits"}},
 		{Spec{Inputs: 3, Layers: []Layer{d(2)}, Loss: BinaryCrossEntropy}, []string{"layer 0 (dense): shape [2] does not fit binary_cross_entropy, want [1]"}},
 		{Spec{Inputs: 3, Layers: []Layer{d(1)}, Loss: CrossEntropy}, []string{"layer 0 (dense): shape [1] does not fit cross_entropy"}},

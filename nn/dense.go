@@ -1,0 +1,211 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+
+	"tacit/nn/internal/kernel"
+)
+
+// denseKind: y = x·w + b over the last axis, for each of an example's rows:
+//
+//	y_rj = Σ_k x_rk·w_kj + b_j      ∂x = δ·wᵀ      ∂w = xᵀ·δ      ∂b_j = Σ_r δ_rj
+//
+// It is torch.nn.Linear with the weight as [in][out].
+var denseKind = kind{
+	name:   Dense,
+	fields: []string{"units", "init", "local", "no_bias"},
+	shape: func(l *Layer, in []int) ([]int, error) {
+		if err := bounded("units", l.Units, 1, MaxUnits); err != nil {
+			return nil, err
+		}
+		out := append([]int{}, in...)
+		out[len(out)-1] = l.Units
+		return out, nil
+	},
+	params: func(l *Layer, in []int) []param {
+		k := in[len(in)-1]
+		w := param{name: "weight", shape: []int{k, l.Units}, kind: Weight, init: l.weightInit(k, l.Units, fanInUniform(k))}.transposed()
+		if l.NoBias {
+			return []param{w}
+		}
+		return []param{w, {name: "bias", shape: []int{l.Units}, kind: Bias, init: l.otherInit(fanInUniform(k))}}
+	},
+	build: func(c *compiler, n *node) op {
+		d := &dense{in: n.in[len(n.in)-1], out: n.layer.Units, w: c.weights(n.entries[0]), at: n.entries[0].Offset}
+		d.rows = size(n.in) / d.in
+		if !n.layer.NoBias {
+			d.b, d.bias = c.weights(n.entries[1]), true
+		}
+		d.tmp = c.scratch(c.batch * d.rows * (d.in + d.out))
+		return d
+	},
+}
+
+type dense struct {
+	in, out, rows int
+	w, b          []float32 // (in,out), (out)
+	bias          bool
+	at            int // offset of w in the flat vector; b follows
+	tmp           *scratch
+}
+
+// forward: each sum over in, k ascending from +0, one FMA a term, then the bias.
+func (d *dense) forward(y, x []float32, n int, _ *mode) {
+	rows := n * d.rows
+	kernel.Gemm(rows, d.out, d.in, x, d.in, 1, d.w, d.out, y, d.out)
+	if d.bias {
+		addRows(y, d.b, rows)
+	}
+}
+
+// addRows adds b to each of the rows of y.
+func addRows(y, b []float32, rows int) {
+	for i := range rows {
+		row := y[i*len(b):][:len(b)]
+		for j, v := range b {
+			row[j] += v
+		}
+	}
+}
+
+func (d *dense) backward(dx, dy, _, _ []float32, n int) {
+	if dx != nil {
+		denseBackward(dx, dy, d.w, n*d.rows, d.in, d.out, d.tmp.buf)
+	}
+}
+
+// denseBackward computes ∂x = δ·wᵀ, each sum over out, ascending. It runs as
+// (∂x)ᵀ = w·δᵀ, so that the weights are read as they lie. dx is (n,in), dy (n,out),
+// w (in,out); tmp is scratch of at least n·(in + out).
+func denseBackward(dx, dy, w []float32, n, in, out int, tmp []float32) {
+	dyT, dxT := tmp[:n*out], tmp[n*out:][:n*in]
+	kernel.Transpose(dyT, dy, n, out)
+	kernel.Gemm(in, n, out, w, out, 1, dyT, n, dxT, n)
+	kernel.Transpose(dx, dxT, in, n)
+}
+
+func (d *dense) grad(g, dy, x []float32, n int) {
+	w := g[d.at:][:d.in*d.out]
+	kernel.Gemm(d.in, d.out, n*d.rows, x, 1, d.in, dy, d.out, w, d.out)
+	if d.bias {
+		sumRows(g[d.at+len(w):][:d.out], dy, n*d.rows)
+	}
+}
+
+// sumRows writes to db the sum of the rows of dy, in ascending order from +0.
+func sumRows(db, dy []float32, rows int) {
+	clear(db)
+	for i := range rows {
+		for j, v := range dy[i*len(db):][:len(db)] {
+			db[j] += v
+		}
+	}
+}
+
+func (d *dense) norm2(dy, x []float32, _ int) float64 {
+	return outerNorm2(x, d.in, dy, d.out, d.rows, d.bias)
+}
+
+func (d *dense) scale(int, float32) {}
+
+// maxInput bounds ‖x‖₂ at a layer whose norm is judged.
+const maxInput = 0x1p64
+
+// outerNorm2 returns the squared Frobenius norm of G = Σ_r x_rᵀ·δ_r, and with bias
+// that of Σ_r δ_r added: the gradient of a dense map that one example meets rows
+// times. x is (rows,in), dy (rows,out). It is +Inf where some ‖x_r‖ > 2^64.
+//
+// One row needs no gradient: ‖G‖ = ‖x‖·‖δ‖ (Goodfellow 2015,
+// https://arxiv.org/abs/1510.01799). More rows take the smaller of two ways, both in
+// float64: ‖G‖² = Σ_rs (x_r·x_s)(δ_r·δ_s), the ghost norm (Li et al. 2022,
+// https://arxiv.org/abs/2110.05679), or G itself, a row of it at a time. Terms of
+// either may cancel while their roundings, here and where the scaled errors are
+// rounded to float32, do not; so with S = Σ_r ‖x_r‖·‖δ_r‖ the result is
+// (√(sum + 2^-48·S²) + 2^-22·S)², an upper bound of the norm of what is added.
+func outerNorm2(x []float32, in int, dy []float32, out, rows int, bias bool) float64 {
+	if rows == 1 {
+		xx := sumSquares(x[:in])
+		if !(xx <= maxInput*maxInput) {
+			return math.Inf(1)
+		}
+		if bias {
+			xx = 1 + xx
+		}
+		return float64(sumSquares(dy[:out]) * xx)
+	}
+	one := 0.0
+	if bias {
+		one = 1
+	}
+	var s float64
+	for r := range rows {
+		xx := sumSquares(x[r*in:][:in])
+		if !(xx <= maxInput*maxInput) {
+			return math.Inf(1)
+		}
+		s += math.Sqrt(float64(sumSquares(dy[r*out:][:out]) * (one + xx)))
+	}
+	var sum float64
+	if rows*(in+out)/2 <= in*out {
+		for r := range rows {
+			for q := range r + 1 {
+				t := float64((one + dot(x[r*in:][:in], x[q*in:][:in])) * dot(dy[r*out:][:out], dy[q*out:][:out]))
+				if q < r {
+					t *= 2
+				}
+				sum += t
+			}
+		}
+	} else {
+		var v [64]float64
+		for k := range in + int(one) {
+			for j := 0; j < out; j += len(v) {
+				w := min(len(v), out-j)
+				clear(v[:w])
+				for r := range rows {
+					xr := 1.0
+					if k < in {
+						xr = float64(x[r*in+k])
+					}
+					for c, e := range dy[r*out+j:][:w] {
+						v[c] += float64(xr * float64(e))
+					}
+				}
+				for _, e := range v[:w] {
+					sum += float64(e * e)
+				}
+			}
+		}
+	}
+	norm := math.Sqrt(max(sum, 0)+float64(0x1p-48*float64(s*s))) + float64(0x1p-22*s)
+	return float64(norm * norm)
+}
+
+// sumSquares returns Σ_j v_j² in float64, j ascending. The squares are exact; the
+// sum of float32 squares cannot overflow.
+func sumSquares(v []float32) float64 {
+	var s float64
+	for _, x := range v {
+		s += float64(float64(x) * float64(x))
+	}
+	return s
+}
+
+// dot returns Σ_j a_j·b_j in float64, j ascending; the products are exact.
+func dot(a, b []float32) float64 {
+	var s float64
+	b = b[:len(a)]
+	for j, x := range a {
+		s += float64(float64(x) * float64(b[j]))
+	}
+	return s
+}
+
+// wantAxes reports a shape that has not the axes a layer needs.
+func wantAxes(in []int, n int, names string) error {
+	if len(in) != n {
+		return fmt.Errorf("takes %s, got shape %s", names, shape(in))
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package nn
+
+import "math"
+
+// op is one layer at work. Slices are of n examples unless said otherwise, and no
+// method keeps them or allocates.
+type op interface {
+	// forward computes y (n, out) from x (n, in).
+	forward(y, x []float32, n int, m *mode)
+
+	// backward computes dx = ∂L/∂x (n, in) from dy = ∂L/∂y (n, out), and whatever
+	// errors inside the layer grad will need; x and y are forward's. dx is nil
+	// where nobody asks for it.
+	backward(dx, dy, x, y []float32, n int)
+}
+
+// trained is an op with parameters. Its methods follow backward.
+type trained interface {
+	op
+
+	// grad writes to the layer's entries of g, which is in Layout order, the
+	// gradients' sums over the n examples.
+	grad(g, dy, x []float32, n int)
+
+	// norm2 returns the squared L2 norm of example i's part of that gradient, or an
+	// upper bound that is larger by rounding alone; +Inf where it cannot tell. dy and
+	// x are those of the one example.
+	norm2(dy, x []float32, i int) float64
+
+	// scale multiplies by f the errors of example i that grad sums and that lie
+	// inside the layer (dy is scaled by the caller); f = 0 clears them, and what
+	// they multiply, whatever they hold.
+	scale(i int, f float32)
+}
+
+// committer is an op whose forward pass prepares a change of parameters that no
+// gradient makes (running statistics); commit makes it, once a step has succeeded.
+type committer interface{ commit() }
+
+// mode is what a forward pass is for.
+type mode struct {
+	train bool
+	step  uint64 // steps taken so far: what dropout draws from, beside the seed
+}
+
+// compiler hands out the memory of a Program. It runs twice: once to count, with
+// nil slices, once for good.
+type compiler struct {
+	batch  int
+	seed   uint64
+	params []float32
+	floats []float32
+	ints   []int32
+	nf, ni int64
+
+	counting   bool
+	scratchLen int64
+	shared     *scratch
+}
+
+// scratch is memory that any op may use within one call.
+type scratch struct{ buf []float32 }
+
+func saturated(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// take returns n float32 of the arena, zero at first.
+func (c *compiler) take(n int) []float32 {
+	if c.counting {
+		c.nf = saturated(c.nf, int64(n))
+		return nil
+	}
+	s := c.floats[:n:n]
+	c.floats = c.floats[n:]
+	return s
+}
+
+// takeInts is take for int32.
+func (c *compiler) takeInts(n int) []int32 {
+	if c.counting {
+		c.ni = saturated(c.ni, int64(n))
+		return nil
+	}
+	s := c.ints[:n:n]
+	c.ints = c.ints[n:]
+	return s
+}
+
+// scratch returns memory of at least n float32 that every op shares: it holds
+// nothing between two calls.
+func (c *compiler) scratch(n int) *scratch {
+	c.scratchLen = max(c.scratchLen, int64(n))
+	return c.shared
+}
+
+// weights returns the parameters of e.
+func (c *compiler) weights(e Entry) []float32 {
+	if c.counting {
+		return nil
+	}
+	return c.params[e.Offset:][:e.Len:e.Len]
+}
+
+// unit is a compiled node: its operation, its output and the error there.
+type unit struct {
+	node    *node
+	op      op
+	trained trained // op, where it has parameters
+	in, out int
+	y, dy   []float32 // (batch, out)
+}
+
+// chain is units that follow each other.
+type chain struct {
+	units []unit
+	first int // the first unit with parameters, len(units) where none has any
+}
+
+func (c *compiler) chain(nodes []*node) chain {
+	out := chain{first: len(nodes)}
+	for i, n := range nodes {
+		u := unit{node: n, in: size(n.in), out: size(n.out)}
+		u.op = n.kind.build(c, n)
+		if t, ok := u.op.(trained); ok {
+			u.trained = t
+			out.first = min(out.first, i)
+		}
+		u.y, u.dy = c.take(c.batch*u.out), c.take(c.batch*u.out)
+		out.units = append(out.units, u)
+	}
+	return out
+}
+
+// forward returns the last unit's output, x itself where there is none.
+func (c *chain) forward(x []float32, n int, m *mode) []float32 {
+	for i := range c.units {
+		u := &c.units[i]
+		y := u.y[:n*u.out]
+		u.op.forward(y, x, n, m)
+		x = y
+	}
+	return x
+}
+
+// last returns the unit that gives the chain's output.
+func (c *chain) last() *unit { return &c.units[len(c.units)-1] }
+
+// backward carries the error from the last unit's dy down to the first unit with
+// parameters, and to dx where that is not nil. The chain is not empty.
+func (c *chain) backward(dx, x []float32, n int) {
+	lowest := c.first
+	if dx != nil {
+		lowest = 0
+	}
+	for i := len(c.units) - 1; i >= lowest; i-- {
+		u := &c.units[i]
+		in, below := x, dx
+		if i > 0 {
+			v := &c.units[i-1]
+			in, below = v.y[:n*v.out], v.dy[:n*v.out]
+			if i == lowest {
+				below = nil
+			}
+		}
+		u.op.backward(below, u.dy[:n*u.out], in, u.y[:n*u.out], n)
+	}
+}
+
+// grad writes every unit's gradients to g.
+func (c *chain) grad(g, x []float32, n int) {
+	for i := range c.units {
+		u := &c.units[i]
+		if u.trained != nil {
+			u.trained.grad(g, u.dy[:n*u.out], x, n)
+		}
+		x = u.y[:n*u.out]
+	}
+}
+
+// norm2 returns the squared norm of example i's gradient. x is the chain's input.
+func (c *chain) norm2(x []float32, i int) float64 {
+	var sum float64
+	for k := range c.units {
+		u := &c.units[k]
+		if u.trained != nil {
+			sum += u.trained.norm2(u.dy[i*u.out:][:u.out], x[i*u.in:][:u.in], i)
+		}
+		x = u.y
+	}
+	return sum
+}
+
+// scale multiplies by f every error of example i that grad sums. Each layer's
+// gradient is linear in its own errors, so scaling them all scales the gradient.
+func (c *chain) scale(i int, f float32) {
+	for k := range c.units {
+		u := &c.units[k]
+		if u.trained == nil {
+			continue
+		}
+		for j, v := range u.dy[i*u.out:][:u.out] {
+			u.dy[i*u.out+j] = v * f
+		}
+		u.trained.scale(i, f)
+	}
+}
+
+// drop removes example i from the sums over examples: 0·NaN would be NaN, so
+// outputs are cleared with their errors.
+func (c *chain) drop(i int) {
+	for k := range c.units {
+		u := &c.units[k]
+		clear(u.y[i*u.out:][:u.out])
+		clear(u.dy[i*u.out:][:u.out])
+		if u.trained != nil {
+			u.trained.scale(i, 0)
+		}
+	}
+}
+
+// commit makes the changes that a successful step's forward pass prepared.
+func (c *chain) commit() {
+	for i := range c.units {
+		if o, ok := c.units[i].op.(committer); ok {
+			o.commit()
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package nn
+
+import (
+	"math"
+	"testing"
+)
+
+// refLayer is a layer in float64, written from its formula and nothing else: it
+// returns y (n, out) for x (n, in). w holds the layer's own parameters as its
+// entries have them. A layer inside another calls refChain.
+type refLayer func(n *node, w [][]float64, x []float64, batch int) []float64
+
+// refLayers has the reference of every kind; a kind without one fails the tests.
+var refLayers = map[string]refLayer{
+	Dense:    refDense,
+	Flatten:  func(_ *node, _ [][]float64, x []float64, _ int) []float64 { return x },
+	ReLU:     refEach(func(x float64) float64 { return math.Max(x, 0) }),
+	Tanh:     refEach(math.Tanh),
+	Sigmoid:  refEach(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
+	Softmax:  refSoftmax,
+	Residual: nil, // in refChain
+}
+
+func refEach(f func(float64) float64) refLayer {
+	return func(_ *node, _ [][]float64, x []float64, _ int) []float64 {
+		y := make([]float64, len(x))
+		for j, v := range x {
+			y[j] = f(v)
+		}
+		return y
+	}
+}
+
+func refDense(n *node, w [][]float64, x []float64, batch int) []float64 {
+	in, out := n.in[len(n.in)-1], n.layer.Units
+	rows := len(x) / in
+	y := make([]float64, rows*out)
+	for r := range rows {
+		for j := range out {
+			if !n.layer.NoBias {
+				y[r*out+j] = w[1][j]
+			}
+			for k := range in {
+				y[r*out+j] += x[r*in+k] * w[0][k*out+j]
+			}
+		}
+	}
+	return y
+}
+
+func refSoftmax(n *node, _ [][]float64, x []float64, _ int) []float64 {
+	c := n.in[len(n.in)-1]
+	y := make([]float64, len(x))
+	for r := 0; r < len(x); r += c {
+		sum := 0.0
+		for j, v := range x[r : r+c] {
+			y[r+j] = math.Exp(v)
+			sum += y[r+j]
+		}
+		for j := range c {
+			y[r+j] /= sum
+		}
+	}
+	return y
+}
+
+// refChain runs nodes on x with the whole parameter vector.
+func refChain(nodes []*node, params, x []float64, batch int) []float64 {
+	for _, n := range nodes {
+		if n.layer.Kind == Residual {
+			a, b := refChain(n.body, params, x, batch), refChain(n.shortcut, params, x, batch)
+			x = make([]float64, len(a))
+			for j := range a {
+				x[j] = a[j] + b[j]
+			}
+			continue
+		}
+		var w [][]float64
+		for _, e := range n.entries {
+			w = append(w, params[e.Offset:][:e.Len])
+		}
+		x = refLayers[n.layer.Kind](n, w, x, batch)
+	}
+	return x
+}
+
+// refLosses gives each example's loss ℓ_i for outputs z; refMean joins them as the
+// spec's mean loss does.
+func refLosses(s Spec, z []float64, labels []int32, targets []float64, batch int) []float64 {
+	out := len(z) / batch
+	losses := make([]float64, batch)
+	for i := range batch {
+		v := z[i*out:][:out]
+		switch s.Loss {
+		case BinaryCrossEntropy, CrossEntropy:
+			rows := len(labels) / batch
+			c := out / rows
+			for r := range rows {
+				losses[i] += refEntropy(s, v[r*c:][:c], labels[i*rows+r]) / float64(rows)
+			}
+		case MSE:
+			for j, y := range v {
+				d := y - targets[i*out+j]
+				losses[i] += d * d / float64(out)
+			}
+		default:
+			panic("no reference of loss " + s.Loss)
+		}
+	}
+	return losses
+}
+
+func refEntropy(s Spec, z []float64, label int32) float64 {
+	if s.Loss == BinaryCrossEntropy {
+		return math.Log(1+math.Exp(z[0])) - float64(label)*z[0]
+	}
+	sum := 0.0
+	for _, v := range z {
+		sum += math.Exp(v)
+	}
+	return math.Log(sum) - z[label]
+}
+
+// reference is the network in float64: per-example losses for given parameters.
+func reference(s Spec, params, x []float64, labels []int32, targets []float64) []float64 {
+	g, err := s.graph()
+	if err != nil {
+		panic(err)
+	}
+	n := len(x) / s.Inputs
+	return refLosses(s, refChain(g.nodes, params, x, n), labels, targets, n)
+}
+
+// Every kind of layer has a reference, and stands in specs, where finite
+// differences judge it.
+func TestEveryKindIsJudged(t *testing.T) {
+	seen := map[string]bool{}
+	for name, s := range specs() {
+		g, err := s.graph()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		g.each(func(n *node) { seen[n.layer.Kind] = true })
+	}
+	exempt := map[string]bool{Dropout: true} // random: TestDropout
+	for _, k := range LayerKinds() {
+		if _, ok := refLayers[k]; !ok && !exempt[k] {
+			t.Errorf("%s has no reference", k)
+		}
+		if !seen[k] && !exempt[k] {
+			t.Errorf("%s stands in no spec of the tests", k)
+		}
+	}
+}
+
+// refMean is the spec's mean loss over a batch: Σ ℓ_i / n.
+func refMean(s Spec, losses []float64, labels []int32) float64 {
+	sum := 0.0
+	for _, l := range losses {
+		sum += l
+	}
+	return sum / float64(len(losses))
+}

@@ -1,0 +1,184 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+)
+
+// flattenKind: any shape becomes one axis, in row-major order ([height][width]
+// [channels] of an image). The error passes as it is.
+var flattenKind = kind{
+	name:  Flatten,
+	shape: func(_ *Layer, in []int) ([]int, error) { return []int{size(in)}, nil },
+	build: func(*compiler, *node) op { return identity{} },
+}
+
+type identity struct{}
+
+func (identity) forward(y, x []float32, _ int, _ *mode) { copy(y, x) }
+
+func (identity) backward(dx, dy, _, _ []float32, _ int) {
+	if dx != nil {
+		copy(dx, dy)
+	}
+}
+
+// residualKind: y = body(x) + shortcut(x), the shortcut being x itself where it has
+// no layers; ∂x is the sum of both paths' errors (He et al. 2015,
+// https://arxiv.org/abs/1512.03385).
+//
+// In torch it is a module with two Sequentials, body and shortcut.
+var residualKind = kind{
+	name: Residual, fields: []string{"body", "shortcut"},
+	build: func(c *compiler, n *node) op {
+		r := &residual{body: c.chain(n.body), shortcut: c.chain(n.shortcut), in: size(n.in), out: size(n.out)}
+		r.dx = c.take(c.batch * r.in)
+		r.input = c.take(c.batch * r.in)
+		if r.body.first == len(n.body) && r.shortcut.first == len(n.shortcut) {
+			return r
+		}
+		return trainedResidual{r}
+	},
+}
+
+type residual struct {
+	body, shortcut chain
+	in, out        int
+	dx             []float32 // (batch, in), the body's part
+	input          []float32 // (batch, in), kept so that an example can be dropped
+}
+
+func (r *residual) forward(y, x []float32, n int, m *mode) {
+	copy(r.input, x[:n*r.in])
+	x = r.input[:n*r.in]
+	b, s := r.body.forward(x, n, m), r.shortcut.forward(x, n, m)
+	for j := range y {
+		y[j] = b[j] + s[j]
+	}
+}
+
+func (r *residual) backward(dx, dy, _, _ []float32, n int) {
+	x := r.input[:n*r.in]
+	copy(r.body.last().dy, dy)
+	if dx == nil {
+		r.body.backward(nil, x, n)
+		if len(r.shortcut.units) > 0 {
+			copy(r.shortcut.last().dy, dy)
+			r.shortcut.backward(nil, x, n)
+		}
+		return
+	}
+	part := r.dx[:n*r.in]
+	r.body.backward(part, x, n)
+	if len(r.shortcut.units) > 0 {
+		copy(r.shortcut.last().dy, dy)
+		r.shortcut.backward(dx, x, n)
+	} else {
+		copy(dx, dy)
+	}
+	for j, v := range part {
+		dx[j] += v
+	}
+}
+
+// trainedResidual is a residual with parameters inside.
+type trainedResidual struct{ *residual }
+
+func (r trainedResidual) grad(g, _, _ []float32, n int) {
+	x := r.input[:n*r.in]
+	r.body.grad(g, x, n)
+	r.shortcut.grad(g, x, n)
+}
+
+func (r trainedResidual) norm2(_, _ []float32, i int) float64 {
+	return r.body.norm2(r.input, i) + r.shortcut.norm2(r.input, i)
+}
+
+func (r trainedResidual) scale(i int, f float32) {
+	if f == 0 {
+		clear(r.input[i*r.in:][:r.in])
+		r.body.drop(i)
+		r.shortcut.drop(i)
+		return
+	}
+	r.body.scale(i, f)
+	r.shortcut.scale(i, f)
+}
+
+func (r trainedResidual) commit() {
+	r.body.commit()
+	r.shortcut.commit()
+}
+
+// dropoutKind: while training, each value is zero with probability p = Rate and
+// else divided by 1 − p; otherwise y = x (Srivastava et al. 2014, in torch's inverted
+// form). ∂x = δ/(1 − p) where the value passed, else 0.
+//
+// Which values pass is a function of the Program's seed, the steps taken, the
+// layer's place and the value's index: SplitMix64 of a key and the index, so that
+// a run that restarts at a step drops what it would have dropped. It hides nothing.
+var dropoutKind = kind{
+	name: Dropout, fields: []string{"rate"},
+	shape: func(l *Layer, in []int) ([]int, error) {
+		if !(l.Rate >= 0 && l.Rate < 1) {
+			return nil, fmt.Errorf("rate is %v, want 0 to below 1", l.Rate)
+		}
+		return in, nil
+	},
+	build: func(c *compiler, n *node) op {
+		d := &dropout{limit: uint64(math.Ldexp(n.layer.Rate, 53)), keep: float32(1 / (1 - n.layer.Rate)), key: c.seed}
+		for _, b := range []byte(n.path) {
+			d.key = splitMix(d.key ^ uint64(b))
+		}
+		return d
+	},
+}
+
+type dropout struct {
+	limit uint64 // of 2^53: numbers below it drop
+	keep  float32
+	key   uint64
+	mode  mode // of the last forward pass
+}
+
+func (d *dropout) forward(y, x []float32, _ int, m *mode) {
+	d.mode = *m
+	if !m.train {
+		copy(y, x)
+		return
+	}
+	key := splitMix(d.key ^ m.step)
+	for j, v := range x[:len(y)] {
+		if splitMix(key+uint64(j))>>11 < d.limit {
+			y[j] = 0
+		} else {
+			y[j] = v * d.keep
+		}
+	}
+}
+
+func (d *dropout) backward(dx, dy, _, _ []float32, _ int) {
+	switch {
+	case dx == nil:
+	case !d.mode.train:
+		copy(dx, dy)
+	default:
+		key := splitMix(d.key ^ d.mode.step)
+		for j, v := range dy {
+			if splitMix(key+uint64(j))>>11 < d.limit {
+				dx[j] = 0
+			} else {
+				dx[j] = v * d.keep
+			}
+		}
+	}
+}
+
+// splitMix is one step of SplitMix64 (Steele, Lea, Flood 2014,
+// https://doi.org/10.1145/2714064.2660195).
+func splitMix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
