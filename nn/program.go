@@ -238,6 +238,33 @@ func (p *Program) Evaluate(b Batch) (Metrics, error) {
 	return m, nil
 }
 
+// Losses is Evaluate that also writes each example's loss ℓ_i to dst (n values). Under
+// Cox, whose loss belongs to no example, it is an error.
+func (p *Program) Losses(dst []float64, b Batch) (Metrics, error) {
+	n, err := p.shape(b)
+	if err != nil {
+		return Metrics{}, err
+	}
+	if len(dst) != n {
+		return Metrics{}, fmt.Errorf("nn: losses: dst has shape [%d], want [%d]", len(dst), n)
+	}
+	if p.spec.Loss == Cox {
+		return Metrics{}, fmt.Errorf("nn: losses: %s", p.mixes)
+	}
+	var m Metrics
+	for i := 0; i < n; i += p.batch {
+		k := min(p.batch, n-i)
+		part := p.part(b, i, k)
+		p.forward(part.X, k, false)
+		for j := range k {
+			one := p.exampleLoss(part, j, 1)
+			dst[i+j] = one.LossSum / float64(p.rows)
+			m.Add(one)
+		}
+	}
+	return m, nil
+}
+
 // Forward returns the last layer's output for x (n, Inputs), 0 ≤ n ≤
 // Options.Batch: (n, Outputs), logits under the entropies. It is a view: the next
 // call overwrites it.
