@@ -222,18 +222,16 @@ func (t Target) resolve() (Target, error) {
 	return t, nil
 }
 
-// length returns the number of coordinates, in 64 bits on every machine.
+// length returns a bound on the number of coordinates, a few above it, in 64 bits
+// on every machine.
 func (t Target) length() int64 {
 	k, scores := int64(t.Classes), int64(t.Bins+1)
-	n := 3 + 3*int64(t.CalibrationBins) + 5*int64(t.Outputs)
+	n := 6 + 3*int64(t.CalibrationBins) + 5*int64(t.Outputs)
 	switch t.Kind {
 	case KindBinary:
-		n += 6 + 2*scores + 2
+		n += 6 + 2*scores
 	case KindClass:
-		n += k*(k+1) + 2*k*scores + 2
-		if t.TopK > 0 {
-			n++
-		}
+		n += k*(k+1) + 2*k*scores
 	}
 	return n
 }
