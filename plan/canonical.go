@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"tacit/nn"
 )
 
 const magic = "tacit plan v1\x00"
@@ -32,7 +34,7 @@ func (e *NewerError) Error() string {
 // doc has the format). [ParseCanonical] is its inverse.
 func (p *Plan) Canonical() []byte {
 	b := cryptobyte.NewBuilder([]byte(magic))
-	addFields(b, planFields, p, p.defaults())
+	addFields(b, planByNumber, p, p.defaults())
 	return b.BytesOrPanic()
 }
 
@@ -47,7 +49,7 @@ func ParseCanonical(src []byte) (*Plan, error) {
 		return nil, ErrCanonical
 	}
 	p := Default()
-	if err := readFields(s, planFields, p); err != nil {
+	if err := readFields(new(canonicalReader), s, planByNumber, p); err != nil {
 		return nil, err
 	}
 	if err := p.Resolve(); err != nil {
@@ -62,17 +64,25 @@ func ParseCanonical(src []byte) (*Plan, error) {
 }
 
 func addFields[T any](b *cryptobyte.Builder, fields []field[T], v, def *T) {
-	for _, f := range fields {
+	for i := range fields {
+		f := &fields[i]
 		if equal(f.at(v), f.at(def)) {
 			continue
 		}
 		b.AddUint16(f.num)
-		b.AddUint8(f.revision)
+		b.AddUint8(f.revisionOf(v))
 		b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) { addValue(c, f.at(v)) })
 	}
 }
 
-func readFields[T any](s cryptobyte.String, fields []field[T], v *T) error {
+// canonicalReader counts what nested lists hold before any of it is kept.
+type canonicalReader struct {
+	layers int // read so far
+	depth  int // of the layers being read
+}
+
+// readFields reads fields, in the order of their numbers, into v.
+func readFields[T any](r *canonicalReader, s cryptobyte.String, fields []field[T], v *T) error {
 	next, last := 0, -1
 	for !s.Empty() {
 		var num uint16
@@ -88,11 +98,14 @@ func readFields[T any](s cryptobyte.String, fields []field[T], v *T) error {
 		for next < len(fields) && fields[next].num < num {
 			next++
 		}
-		if next == len(fields) || fields[next].num != num || fields[next].revision != revision {
+		if next == len(fields) || fields[next].num != num {
 			return ErrCanonical
 		}
-		if err := readValue(value, fields[next].at(v)); err != nil {
+		if err := r.value(value, fields[next].at(v)); err != nil {
 			return err
+		}
+		if fields[next].revisionOf(v) != revision {
+			return ErrCanonical
 		}
 	}
 	return nil
@@ -117,8 +130,12 @@ func equal(a, b any) bool {
 		return slices.Equal(*a, *b.(*[]string))
 	case *[]int:
 		return slices.Equal(*a, *b.(*[]int))
+	case *[]float64:
+		return slices.Equal(*a, *b.(*[]float64))
 	case *[]Column:
 		return len(*a) == 0 && len(*b.(*[]Column)) == 0
+	case *[]nn.Layer:
+		return len(*a) == 0 && len(*b.(*[]nn.Layer)) == 0
 	}
 	return reflect.ValueOf(a).Elem().Interface() == reflect.ValueOf(b).Elem().Interface()
 }
@@ -159,17 +176,30 @@ func addValue(b *cryptobyte.Builder, at any) {
 		for _, n := range *v {
 			b.AddUint64(uint64(n))
 		}
+	case *[]float64:
+		b.AddUint32(uint32(len(*v)))
+		for _, f := range *v {
+			b.AddUint64(math.Float64bits(f + 0))
+		}
+	case *[2]int:
+		b.AddUint64(uint64(v[0]))
+		b.AddUint64(uint64(v[1]))
 	case *[]Column:
 		b.AddUint32(uint32(len(*v)))
 		for i := range *v {
 			b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) { addFields(c, columnFields, &(*v)[i], new(Column)) })
+		}
+	case *[]nn.Layer:
+		b.AddUint32(uint32(len(*v)))
+		for i := range *v {
+			b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) { addFields(c, layerFields, &(*v)[i], new(nn.Layer)) })
 		}
 	default:
 		panic("plan: a field of unknown type") // unreachable: the tables are fixed and tested
 	}
 }
 
-func readValue(s cryptobyte.String, at any) error {
+func (r *canonicalReader) value(s cryptobyte.String, at any) error {
 	ok := false
 	switch v := at.(type) {
 	case *string:
@@ -221,11 +251,50 @@ func readValue(s cryptobyte.String, at any) error {
 				return ErrCanonical
 			}
 			var c Column
-			if err := readFields(item, columnFields, &c); err != nil {
+			if err := readFields(r, item, columnFields, &c); err != nil {
 				return err
 			}
 			*v = append(*v, c)
 		}
+	case *[]float64:
+		var n uint32
+		ok = s.ReadUint32(&n)
+		*v = []float64{}
+		for ; ok && n > 0; n-- {
+			var item uint64
+			ok = s.ReadUint64(&item)
+			*v = append(*v, math.Float64frombits(item))
+		}
+	case *[2]int:
+		for i := range v {
+			var item uint64
+			ok = s.ReadUint64(&item) && item <= math.MaxInt64
+			v[i] = int(item)
+			if !ok {
+				break
+			}
+		}
+	case *[]nn.Layer:
+		var n uint32
+		if !s.ReadUint32(&n) || uint64(n) > uint64(nn.MaxLayers-r.layers) || r.depth > nn.MaxNesting {
+			return ErrCanonical
+		}
+		r.layers += int(n)
+		r.depth++
+		ok = true
+		*v = nil
+		for ; n > 0; n-- {
+			var item cryptobyte.String
+			if !readPrefixed(&s, &item) {
+				return ErrCanonical
+			}
+			var l nn.Layer
+			if err := readFields(r, item, layerFields, &l); err != nil {
+				return err
+			}
+			*v = append(*v, l)
+		}
+		r.depth--
 	}
 	if !ok || !s.Empty() {
 		return ErrCanonical

@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"pgregory.net/rapid"
+
+	"tacit/nn"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/plan/vectors.json: never for a vector that was released")
@@ -179,7 +181,7 @@ func TestParseCanonicalRefuses(t *testing.T) {
 	_, err := ParseCanonical(join(good, record(1000, 3, []byte("what is this"))))
 	if !errors.As(err, &newer) || newer.Revision != 3 || newer.Field != 1000 {
 		t.Errorf("a later field: %v", err)
-	} else if want := "plan: field 1000 belongs to plan/v1 revision 3; this build reads up to revision 1: update tacit"; err.Error() != want {
+	} else if want := "plan: field 1000 belongs to plan/v1 revision 3; this build reads up to revision 2: update tacit"; err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)
 	}
 }
@@ -209,7 +211,7 @@ func TestFieldTables(t *testing.T) {
 	var revisions []uint8
 	var keys []string
 	p, seen := Default(), map[any]string{}
-	for _, f := range planFields {
+	for _, f := range planByNumber {
 		nums, revisions, keys = append(nums, f.num), append(revisions, f.revision), append(keys, f.key)
 		if other, twice := seen[f.at(p)]; twice {
 			t.Errorf("%s and %s are one field", f.key, other)
@@ -227,6 +229,29 @@ func TestFieldTables(t *testing.T) {
 	check("column", nums, revisions, keys)
 	if n := reflect.TypeFor[Column]().NumField(); n != len(columnFields) {
 		t.Errorf("a Column has %d fields, the table %d", n, len(columnFields))
+	}
+	nums, revisions, keys = nil, nil, nil
+	for _, f := range layerFields {
+		nums, revisions, keys = append(nums, f.num), append(revisions, f.revision), append(keys, f.key)
+	}
+	check("layer", nums, revisions, keys)
+	if n := reflect.TypeFor[nn.Layer]().NumField(); n != len(layerFields) {
+		t.Errorf("an nn.Layer has %d fields, the table %d", n, len(layerFields))
+	}
+	for _, kind := range nn.LayerKinds() {
+		for _, option := range nn.LayerFields(kind) {
+			if !slices.Contains(keys, option) {
+				t.Errorf("%s has an option %q that the table lacks", kind, option)
+			}
+		}
+	}
+	// A value that revision 1 cannot read is one that the field can have.
+	for _, f := range planFields {
+		for _, v := range f.rule.newer {
+			if f.revision != 1 || !slices.Contains(f.rule.oneOf, v) {
+				t.Errorf("%s: %q is no newer value", f.key, v)
+			}
+		}
 	}
 }
 
@@ -336,8 +361,12 @@ func TestHashCoversEveryField(t *testing.T) {
 			*v = append(*v, "x")
 		case *[]int:
 			*v = append(*v, 1)
+		case *[]float64:
+			*v = append(*v, 1)
 		case *[]Column:
 			*v = append(*v, Column{Name: "x"})
+		case *[]nn.Layer:
+			*v = append(*v, nn.Layer{Kind: "x"})
 		}
 		if q.Hash() == p.Hash() {
 			t.Errorf("%s is not in the hash", f.key)
@@ -356,9 +385,33 @@ func TestHashCoversEveryField(t *testing.T) {
 			*v = !*v
 		case *inverted:
 			*v = !*v
+		case *int:
+			*v++
 		}
 		if q.Hash() == p.Hash() {
 			t.Errorf("a column's %s is not in the hash", f.key)
+		}
+	}
+	for _, f := range layerFields {
+		q := *p
+		q.Model.Layers = []nn.Layer{{Kind: "x"}}
+		before := q.Hash()
+		switch v := f.at(&q.Model.Layers[0]).(type) {
+		case *string:
+			*v += "x"
+		case *float64:
+			*v++
+		case *bool:
+			*v = !*v
+		case *int:
+			*v++
+		case *[2]int:
+			v[1]++
+		case *[]nn.Layer:
+			*v = append(*v, nn.Layer{Kind: "x"})
+		}
+		if q.Hash() == before {
+			t.Errorf("a layer's %s is not in the hash", f.key)
 		}
 	}
 }

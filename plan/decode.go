@@ -8,6 +8,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"tacit/nn"
 )
 
 // value decodes n into what at points to.
@@ -91,8 +93,19 @@ func (d *decoder) value(n ast.Node, keyToken *token.Token, key string, at any) {
 			*v = append(*v, i)
 			return ok && !quoted
 		}, key, "a whole number")
+	case *[]float64:
+		*v = []float64{}
+		d.list(n, wrong, func(text string, quoted bool) bool {
+			f, ok := ParseNumber(text)
+			*v = append(*v, f)
+			return ok && !quoted
+		}, key, "a number")
+	case *[2]int:
+		d.pair(n, wrong, key, v)
 	case *[]Column:
 		d.columns(n, wrong, v)
+	case *[]nn.Layer:
+		d.layers(n, wrong, key, v)
 	}
 }
 
@@ -123,6 +136,37 @@ func (d *decoder) list(n ast.Node, wrong func(want, hint string), add func(text 
 	}
 }
 
+// fieldNames returns the keys of a table.
+func fieldNames[T any](fields []field[T]) []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.key
+	}
+	return names
+}
+
+// columnType returns what a column's type key says, wherever it stands.
+func columnType(m *ast.MappingNode) string {
+	for _, v := range m.Values {
+		if keyText(v) == "type" {
+			text, _, _ := scalar(v.Value)
+			return text
+		}
+	}
+	return ""
+}
+
+// moment decodes the end of a timestamp's range.
+func (d *decoder) moment(n ast.Node, keyToken *token.Token, key string, out *float64) {
+	text, _, ok := scalar(n)
+	t, isTime := ParseTime(text)
+	if !ok || !isTime {
+		d.bad(valueToken(n, keyToken), key, fmt.Sprintf("%s: want a date, or a date and a time", key), `2016-07-01 or "2016-07-01 13:00:00"`)
+		return
+	}
+	*out = Seconds(t)
+}
+
 func (d *decoder) columns(n ast.Node, wrong func(want, hint string), out *[]Column) {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
@@ -133,10 +177,7 @@ func (d *decoder) columns(n ast.Node, wrong func(want, hint string), out *[]Colu
 		d.bad(s.GetToken(), "data.columns", fmt.Sprintf("%d columns, at most %d", len(s.Values), MaxColumns), "")
 		return
 	}
-	names := make([]string, len(columnFields))
-	for i, f := range columnFields {
-		names[i] = f.key
-	}
+	names := fieldNames(columnFields)
 	for i, item := range s.Values {
 		at := fmt.Sprintf("data.columns[%d]", i)
 		tk := valueToken(item, s.GetToken())
@@ -164,6 +205,10 @@ func (d *decoder) columns(n ast.Node, wrong func(want, hint string), out *[]Colu
 				full := at + "." + key
 				vtk := valueToken(v.Value, ktk)
 				d.at[full] = place{d.file, vtk.Position.Line, vtk.Position.Column}
+				if (key == "min" || key == "max") && columnType(m) == Timestamp {
+					d.moment(v.Value, ktk, full, columnFields[f].at(&c).(*float64))
+					break
+				}
 				d.value(v.Value, ktk, full, columnFields[f].at(&c))
 			}
 			seen[key] = true

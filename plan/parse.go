@@ -13,11 +13,13 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"tacit/nn"
 )
 
 // maxNesting bounds brackets and list marks inside each other: the YAML parser
-// is recursive and plans are flat.
-const maxNesting = 16
+// is recursive, and nothing in a plan but layers inside layers is deep.
+const maxNesting = 3 * nn.MaxNesting
 
 // Parse reads a plan in YAML, applies overrides of the form
 // "training.learning_rate=0.1" and resolves the result. filename is only
@@ -76,6 +78,8 @@ type decoder struct {
 	at       map[string]place // by dotted key
 	problems []Problem
 	hopeless bool // not even the shape is right: later checks would only echo
+
+	layerCount, depth int // of model.layers: in all, and inside each other
 }
 
 func (d *decoder) bad(tk *token.Token, key, message, hint string) {
@@ -272,7 +276,7 @@ func (d *decoder) mapping(values []*ast.MappingValueNode, prefix string, seen ma
 					}
 				}
 			}
-			d.value(v.Value, tk, key, f.at(d.plan))
+			d.field(f, v.Value, tk)
 			continue
 		}
 		if !isSection(key) {
@@ -289,6 +293,27 @@ func (d *decoder) mapping(values []*ast.MappingValueNode, prefix string, seen ma
 	}
 }
 
+// field decodes n into the plan. A value that stands for a default that depends on
+// other fields would vanish there, so here is the place to refuse it.
+func (d *decoder) field(f *field[Plan], n ast.Node, keyToken *token.Token) {
+	at := f.at(d.plan)
+	d.value(n, keyToken, f.key, at)
+	var zero bool
+	switch v := at.(type) {
+	case *int:
+		zero = *v == 0
+	case *float64:
+		zero = *v == 0
+	}
+	if text, quoted, ok := scalar(n); f.rule.derived && zero && ok && !quoted {
+		if _, isNumber := ParseNumber(text); isNumber {
+			if message, hint := f.check(d.plan); message != "" {
+				d.bad(valueToken(n, keyToken), f.key, message, hint)
+			}
+		}
+	}
+}
+
 func (d *decoder) unknown(tk *token.Token, word, key, prefix string) {
 	message := fmt.Sprintf("unknown key %q", word)
 	if prefix != "" {
@@ -298,8 +323,8 @@ func (d *decoder) unknown(tk *token.Token, word, key, prefix string) {
 	if n := nearest(word, children(prefix)); n != "" {
 		hint = fmt.Sprintf("did you mean %q?", n)
 		key = key[:len(key)-len(word)] + n // that n is missing is no second problem
-	} else if home := homeOf(word); home != "" {
-		hint = fmt.Sprintf("it belongs to %s", home)
+	} else if homes := homesOf(word); len(homes) > 0 {
+		hint = fmt.Sprintf("it belongs to %s", quoteList(homes))
 	} else {
 		hint = "known keys are " + quoteList(children(prefix))
 	}
@@ -325,14 +350,14 @@ func children(prefix string) []string {
 	return out
 }
 
-// homeOf returns the section that has a key of that name.
-func homeOf(word string) string {
+// homesOf returns the sections that have a key of that name.
+func homesOf(word string) (out []string) {
 	for _, f := range planFields {
 		if section, ok := strings.CutSuffix(f.key, "."+word); ok {
-			return section
+			out = append(out, section)
 		}
 	}
-	return ""
+	return out
 }
 
 func isSection(key string) bool { return len(children(key)) > 0 }
@@ -381,8 +406,8 @@ func (d *decoder) override(s string) {
 		hint := ""
 		if n := nearest(key, all); n != "" {
 			hint = fmt.Sprintf("did you mean %q?", n)
-		} else if home := homeOf(key); home != "" {
-			hint = fmt.Sprintf("did you mean %q?", home+"."+key)
+		} else if homes := homesOf(key); len(homes) > 0 {
+			hint = fmt.Sprintf("did you mean %q?", homes[0]+"."+key)
 		}
 		d.bad(nil, key, fmt.Sprintf("unknown key %q", key), hint)
 		return
@@ -396,5 +421,5 @@ func (d *decoder) override(s string) {
 		return
 	}
 	d.at[key] = place{file: d.file}
-	d.value(body, body.GetToken(), key, f.at(d.plan))
+	d.field(f, body, body.GetToken())
 }

@@ -74,7 +74,7 @@ func TestParseRefuses(t *testing.T) {
 		{"key far from any", "{family: logreg}", "{family: logreg, zzzzzzz: 1}", `plan.yaml:8:25: unknown key "zzzzzzz" in model
     8 | model: {family: logreg, zzzzzzz: 1}
       |                         ^
-        known keys are family, hidden, activation or loss`},
+        known keys are family, layers, hidden, channels, units, depth, heads, embedding, norm, activation, dropout, loss, class_weights, label_smoothing or huber_delta`},
 		{"key twice", "name: minimal", "name: minimal\nname: other", `plan.yaml:3:1: key "name" is here twice
     3 | name: other
       | ^
@@ -100,7 +100,7 @@ func TestParseRefuses(t *testing.T) {
 		{"empty section", "name: minimal", "name: minimal\ntraining:", `plan.yaml:3:1: training is a section with keys of its own
     3 | training:
       | ^
-        its keys are optimizer, learning_rate, momentum, batch or steps`},
+        its keys are optimizer, learning_rate, momentum, nesterov, beta1, beta2, alpha, epsilon, weight_decay, clip_norm, batch, steps, schedule, epochs, validation or patience`},
 		{"alias", "name: minimal", "name: &x minimal\n", `plan.yaml:2:7: name: anchors, aliases and tags are not part of a plan
     2 | name: &x minimal
       |       ^
@@ -111,7 +111,7 @@ func TestParseRefuses(t *testing.T) {
 		{"duration", "name: minimal", "name: minimal\nfederation: {phase_deadline: 0s}", `plan.yaml:3:30: federation.phase_deadline is 0s, want from 1s to 24h0m0s
     3 | federation: {phase_deadline: 0s}
       |                              ^`},
-		{"choice", "{family: logreg}", "{family: logrge}", `plan.yaml:8:17: model.family is "logrge", want logreg, mlp or linear
+		{"choice", "{family: logreg}", "{family: logrge}", `plan.yaml:8:17: model.family is "logrge", want logreg, mlp, linear, cnn, resnet, rnn, lstm, gru, transformer or layers
     8 | model: {family: logrge}
       |                 ^
         did you mean "logreg"?`},

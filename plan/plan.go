@@ -25,7 +25,6 @@ const (
 	MaxInputs   = 1 << 20 // values of one example: pixels, ids, or rows times features
 	MaxAlphabet = 4096    // characters of a text
 	MaxLayers   = 64      // entries of model.hidden and model.channels
-	MaxNesting  = 8       // of model.layers inside each other
 	MaxOwners   = 16
 	MaxBranches = 128 // one cohort's complete mask graph holds no more
 )
@@ -293,7 +292,9 @@ type Aggregation struct {
 }
 
 // Default returns a plan that holds every default and no columns. The fields
-// whose defaults depend on others (model.loss, federation.weight_max) are zero
+// whose defaults depend on others (data.standardise, data.target.type,
+// data.text.stride, model.hidden, .channels, .depth, .embedding, .activation and
+// .loss, training.epsilon, training.schedule.total, federation.weight_max) are zero
 // until [Plan.Resolve].
 func Default() *Plan {
 	return &Plan{
@@ -304,12 +305,17 @@ func Default() *Plan {
 				Delimiter: ",",
 				Missing:   []string{"", "?", "NA"},
 				OnMissing: MissingError,
+				Text:      Text{Unknown: UnknownError},
+				Series:    Series{Horizon: 1, Stride: 1},
 			},
 			MaxExamples: 10000,
-			Standardise: Federated,
 		},
-		Model:    Model{Activation: "relu"},
-		Training: Training{Optimizer: "sgd", LearningRate: 0.01, Batch: 32, Steps: 100},
+		Model: Model{Units: 64, Heads: 4, Norm: GroupNorm, HuberDelta: 1},
+		Training: Training{
+			Optimizer: "sgd", LearningRate: 0.01, Batch: 32, Steps: 100,
+			Beta1: 0.9, Beta2: 0.999, Alpha: 0.99,
+			Schedule: Schedule{Kind: Constant, Gamma: 0.1},
+		},
 		Federation: Federation{
 			Rounds: 10, Strategy: FedAvg, Weights: ByExamples, Clip: 10,
 			MinBranches: 5, MaxBranches: MaxBranches,
@@ -327,13 +333,31 @@ func Default() *Plan {
 // included.
 func (p *Plan) defaults() *Plan {
 	d := Default()
-	switch p.Data.Target.Type {
-	case Binary:
-		d.Model.Loss = "binary_cross_entropy"
-	case Class:
-		d.Model.Loss = "cross_entropy"
-	case Number:
-		d.Model.Loss = "mse"
+	d.Data.Standardise = Federated
+	switch p.Data.Kind {
+	case KindImages:
+		d.Data.Target.Type = Class
+	case KindSeries:
+		d.Data.Target.Type = Number
+	case KindText:
+		d.Data.Target.Type = Next
+		d.Data.Standardise = None
+		d.Data.Text.Stride = p.Data.Text.Length
+	}
+	target := p.Data.Target.Type
+	if target == "" {
+		target = d.Data.Target.Type
+	}
+	if losses := lossesOf(target); len(losses) > 0 {
+		d.Model.Loss = losses[0]
+	}
+	d.Model.familyDefaults(p.Model.Family, p.Data.Kind)
+	d.Training.Epsilon = 1e-8
+	if p.Training.Optimizer == nn.Adagrad {
+		d.Training.Epsilon = 1e-10
+	}
+	if p.Training.Schedule.Kind == Cosine {
+		d.Training.Schedule.Total = p.Federation.Rounds * p.Training.Steps
 	}
 	switch p.Federation.Weights {
 	case ByExamples:
@@ -350,18 +374,37 @@ func (p *Plan) defaults() *Plan {
 // zero, brings values to their one spelling and returns what [Plan.Validate]
 // says. Calling it again changes nothing.
 func (p *Plan) Resolve() error {
+	if p.Data.Kind == "" {
+		p.Data.Kind = KindTable
+	}
 	d := p.defaults()
-	if p.Model.Loss == "" {
-		p.Model.Loss = d.Model.Loss
+	if p.Model.Hidden == nil {
+		p.Model.Hidden = d.Model.Hidden
+	}
+	if p.Model.Channels == nil {
+		p.Model.Channels = d.Model.Channels
 	}
 	if p.Federation.WeightMax == 0 {
 		p.Federation.WeightMax = d.Federation.WeightMax
 	}
 	for _, f := range planFields {
-		if v, ok := f.at(p).(*float64); ok {
+		switch v := f.at(p).(type) {
+		case *string:
+			if f.rule.derived && *v == "" || f.key == "data.target.type" && *v == "" {
+				*v = *f.at(d).(*string)
+			}
+		case *int:
+			if f.rule.derived && *v == 0 {
+				*v = *f.at(d).(*int)
+			}
+		case *float64:
+			if f.rule.derived && *v == 0 {
+				*v = *f.at(d).(*float64)
+			}
 			*v += 0 // −0 becomes 0
 		}
 	}
+	plainZeros(p.Model.Layers)
 	for i := range p.Data.Columns {
 		c := &p.Data.Columns[i]
 		c.Min += 0
@@ -370,8 +413,10 @@ func (p *Plan) Resolve() error {
 			c.Values[j] = NormalValue(v)
 		}
 	}
-	for j, v := range p.Data.Target.PositiveValues {
-		p.Data.Target.PositiveValues[j] = NormalValue(v)
+	for _, values := range [][]string{p.Data.Target.PositiveValues, p.Data.Target.EventValues} {
+		for j, v := range values {
+			values[j] = NormalValue(v)
+		}
 	}
 	return p.Validate()
 }

@@ -6,17 +6,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tacit/nn"
 )
 
 // YAML returns p as a commented file that [Parse] reads back to the same hash:
-// every key, with the value that holds and what it means. Keys that hold their
-// default say so.
+// every key that applies, with the value that holds and what it means. Keys that
+// hold their default say so.
 func (p *Plan) YAML() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "tacit: %s\n", Format)
 	def := p.defaults()
 	var open []string // sections whose heading stands
 	for _, f := range planFields {
+		at := f.at(p)
+		if f.rule.only != nil {
+			if applies, _ := f.rule.only(p); !applies {
+				continue
+			}
+		}
+		if unset(at) && f.key != "name" && (equal(at, f.at(def)) || !isList(at)) {
+			continue // text and lists that have no value to write
+		}
 		path := strings.Split(f.key, ".")
 		sections, word := path[:len(path)-1], path[len(path)-1]
 		same := 0
@@ -34,10 +45,6 @@ func (p *Plan) YAML() string {
 		}
 		open = sections
 		indent := strings.Repeat("  ", len(sections))
-		at := f.at(p)
-		if unset(at) && f.key != "name" {
-			continue // text and lists that have no value to write
-		}
 		note := f.doc
 		if equal(at, f.at(def)) {
 			note = strings.TrimPrefix(note+" (default)", " ")
@@ -47,6 +54,11 @@ func (p *Plan) YAML() string {
 			for i := range *columns {
 				fmt.Fprintf(&b, "%s  - %s\n", indent, renderColumn(&(*columns)[i]))
 			}
+			continue
+		}
+		if layers, ok := at.(*[]nn.Layer); ok && len(*layers) > 0 {
+			fmt.Fprintf(&b, "%s%s: # %s\n", indent, word, note)
+			renderLayers(&b, indent+"  ", *layers)
 			continue
 		}
 		fmt.Fprintf(&b, "%s%s: %s", indent, word, renderValue(at))
@@ -64,20 +76,66 @@ func unset(at any) bool {
 		return *v == ""
 	case *[]int:
 		return len(*v) == 0
+	case *[]float64:
+		return len(*v) == 0
 	case *[]Column:
+		return len(*v) == 0
+	case *[]nn.Layer:
 		return len(*v) == 0
 	}
 	return false
 }
 
+// isList says whether an empty value of a field can be written: [].
+func isList(at any) bool {
+	_, text := at.(*string)
+	return !text
+}
+
 func renderColumn(c *Column) string {
 	var parts []string
 	for _, f := range columnFields {
-		if at := f.at(c); !equal(at, f.at(new(Column))) || c.Type == Numeric && (f.key == "min" || f.key == "max") {
+		at := f.at(c)
+		isBound := f.key == "min" || f.key == "max"
+		switch {
+		case isBound && c.Type == Timestamp:
+			parts = append(parts, f.key+": "+quoteText(formatSeconds(*at.(*float64))))
+		case isBound && c.Type == Numeric, !equal(at, f.at(new(Column))):
 			parts = append(parts, f.key+": "+renderValue(at))
 		}
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// renderLayers writes one layer a line; those that hold others have lines for them.
+func renderLayers(b *strings.Builder, indent string, layers []nn.Layer) {
+	for i := range layers {
+		l := &layers[i]
+		var parts []string
+		for _, f := range layerFields {
+			at := f.at(l)
+			if _, inner := at.(*[]nn.Layer); !inner && !equal(at, f.at(new(nn.Layer))) {
+				parts = append(parts, f.key+": "+renderValue(at))
+			}
+		}
+		switch {
+		case len(l.Body)+len(l.Shortcut) > 0:
+			fmt.Fprintf(b, "%s- %s\n", indent, strings.Join(parts, "\n"+indent+"  "))
+			for _, inner := range []struct {
+				key    string
+				layers []nn.Layer
+			}{{"body", l.Body}, {"shortcut", l.Shortcut}} {
+				if len(inner.layers) > 0 {
+					fmt.Fprintf(b, "%s  %s:\n", indent, inner.key)
+					renderLayers(b, indent+"    ", inner.layers)
+				}
+			}
+		case len(parts) == 1:
+			fmt.Fprintf(b, "%s- %s\n", indent, quoteText(l.Kind))
+		default:
+			fmt.Fprintf(b, "%s- {%s}\n", indent, strings.Join(parts, ", "))
+		}
+	}
 }
 
 // plainWord is text that YAML reads back as the same text without quotes.
@@ -122,6 +180,17 @@ func renderValue(at any) string {
 			items[i] = strconv.Itoa(n)
 		}
 		return "[" + strings.Join(items, ", ") + "]"
+	case *[]float64:
+		items := make([]string, len(*v))
+		for i, f := range *v {
+			items[i] = strconv.FormatFloat(f, 'g', -1, 64)
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case *[2]int:
+		if v[0] == v[1] {
+			return strconv.Itoa(v[0])
+		}
+		return fmt.Sprintf("[%d, %d]", v[0], v[1])
 	}
 	return ""
 }

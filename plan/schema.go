@@ -223,7 +223,8 @@ func (s *Schema) checkColumns(bad func(key, message, hint string)) {
 		return
 	}
 	names := map[string]int{}
-	for i, c := range s.Columns {
+	for i := range s.Columns {
+		c := &s.Columns[i]
 		at := fmt.Sprintf("data.columns[%d]", i)
 		if err := checkText(c.Name); err != nil {
 			bad(at+".name", fmt.Sprintf("column %d: %v", i+1, err), "")
@@ -232,10 +233,16 @@ func (s *Schema) checkColumns(bad func(key, message, hint string)) {
 		}
 		names[c.Name] = i
 		if c.Unused {
-			if c.Type != "" || c.Min != 0 || c.Max != 0 || len(c.Values) > 0 || c.DropFirst {
+			if c.Type != "" || c.Min != 0 || c.Max != 0 || len(c.Values) > 0 || c.DropFirst || len(c.Parts) > 0 || c.Buckets != 0 {
 				bad(at, fmt.Sprintf("column %q is not used, so it has a name and nothing else", c.Name), "remove its other keys, or remove use: false")
 			}
 			continue
+		}
+		if c.Type != Timestamp && len(c.Parts) > 0 {
+			bad(at+".parts", fmt.Sprintf("column %q has parts, and only a timestamp has", c.Name), "type: timestamp")
+		}
+		if c.Type != FreeText && c.Buckets != 0 {
+			bad(at+".buckets", fmt.Sprintf("column %q has buckets, and only text has", c.Name), "type: text")
 		}
 		switch c.Type {
 		case Numeric:
@@ -267,28 +274,64 @@ func (s *Schema) checkColumns(bad func(key, message, hint string)) {
 				}
 				seen[v] = true
 			}
+		case Timestamp:
+			s.checkTimestamp(c, at, bad)
+		case FreeText:
+			if len(c.Values) > 0 || c.DropFirst || c.Min != 0 || c.Max != 0 {
+				bad(at, fmt.Sprintf("column %q is text, so it has buckets and no range or values", c.Name), "")
+			}
+			if c.Buckets < 1 || c.Buckets > MaxFeatures {
+				bad(at, fmt.Sprintf("column %q is text, so it needs buckets: the features, 1 to %d, that its words are hashed into", c.Name, MaxFeatures), "buckets: 256")
+			}
 		case "":
 			bad(at, fmt.Sprintf("column %q has no type", c.Name), "type: numeric, type: categorical, or use: false")
 		default:
 			hint := ""
-			if n := nearest(c.Type, []string{Numeric, Categorical}); n != "" {
+			if n := nearest(c.Type, columnTypes); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
 			}
-			bad(at+".type", fmt.Sprintf("column %q: type is %q, want numeric or categorical", c.Name, c.Type), hint)
+			bad(at+".type", fmt.Sprintf("column %q: type is %q, want %s", c.Name, c.Type, quoteList(columnTypes)), hint)
 		}
 	}
+	switch n := s.RowWidth(); {
+	case n > MaxFeatures:
+		bad("data.columns", fmt.Sprintf("%d features after one-hot coding, at most %d", n, MaxFeatures), "")
+		return
+	case n == 0:
+		bad("data.columns", "no column is left to learn from", "add a numeric or categorical column beside the target")
+	}
 	features := map[string]bool{}
-	for _, n := range s.FeatureNames() {
+	for _, n := range s.StatNames() {
 		if features[n] {
 			bad("data.columns", fmt.Sprintf("two features are named %q", n), "rename a column")
 		}
 		features[n] = true
 	}
-	switch n := len(features); {
-	case n > MaxFeatures:
-		bad("data.columns", fmt.Sprintf("%d features after one-hot coding, at most %d", n, MaxFeatures), "")
-	case n == 0:
-		bad("data.columns", "no column is left to learn from", "add a numeric or categorical column beside the target")
+}
+
+func (s *Schema) checkTimestamp(c *Column, at string, bad func(key, message, hint string)) {
+	if len(c.Values) > 0 || c.DropFirst {
+		bad(at, fmt.Sprintf("column %q is a timestamp, so it has no values or drop_first", c.Name), "")
+	}
+	switch {
+	case !(c.Min < c.Max):
+		bad(at, fmt.Sprintf("column %q is a timestamp, so it needs min and max with min < max", c.Name), "min: 2016-07-01, max: 2018-07-01")
+	case !isSeconds(c.Min) || !isSeconds(c.Max):
+		bad(at, fmt.Sprintf("column %q: min and max are whole seconds of the years 1 to 9999", c.Name), "")
+	}
+	seen := map[string]bool{}
+	for _, part := range c.Parts {
+		switch {
+		case partSizes[part] == 0:
+			hint := ""
+			if n := nearest(part, partNames()); n != "" {
+				hint = fmt.Sprintf("did you mean %q?", n)
+			}
+			bad(at+".parts", fmt.Sprintf("column %q: a timestamp has no part %q, want %s", c.Name, part, quoteList(partNames())), hint)
+		case seen[part]:
+			bad(at+".parts", fmt.Sprintf("column %q lists the part %q twice", c.Name, part), "")
+		}
+		seen[part] = true
 	}
 }
 
@@ -297,7 +340,7 @@ func (s *Schema) checkTarget(bad func(key, message, hint string)) {
 	t := &s.Target
 	const at = "data.target"
 	if t.Type == "" {
-		bad(at+".type", "the target has no type", "binary, class or number")
+		bad(at+".type", "the target has no type", "binary, class, number or survival")
 	}
 	i := s.TargetIndex()
 	if i < 0 || t.Column == "" {
@@ -317,6 +360,9 @@ func (s *Schema) checkTarget(bad func(key, message, hint string)) {
 		bad(at+".column", fmt.Sprintf("column %q is the target and use: false", c.Name), "give it a type")
 		return
 	}
+	if t.Type != Survival && t.Event != "" {
+		bad(at+".event", "an event belongs to a survival target", "type: survival")
+	}
 	if t.Type != Binary && (t.Positive != "" || len(t.PositiveValues) > 0) {
 		bad(at, "positive and positive_values belong to a binary target", "")
 	}
@@ -334,6 +380,61 @@ func (s *Schema) checkTarget(bad func(key, message, hint string)) {
 		if c.Type != Numeric {
 			bad(at+".type", fmt.Sprintf("a number target needs a numeric column; %q is %s", c.Name, c.Type), "")
 		}
+	case Survival:
+		if c.Type != Numeric {
+			bad(at+".type", fmt.Sprintf("a survival target needs a numeric column of times; %q is %s", c.Name, c.Type), "")
+		}
+		s.checkEvent(bad)
+	}
+}
+
+// checkEvent reports what is wrong with a survival target's event.
+func (s *Schema) checkEvent(bad func(key, message, hint string)) {
+	t := &s.Target
+	i := s.EventIndex()
+	switch {
+	case t.Event == "":
+		bad("data.target.event", "a survival target needs the column that says whether the event was seen", "event: died")
+		return
+	case i < 0:
+		var names []string
+		for _, c := range s.Columns {
+			names = append(names, c.Name)
+		}
+		hint := "name one of data.columns"
+		if n := nearest(t.Event, names); n != "" {
+			hint = fmt.Sprintf("did you mean %q?", n)
+		}
+		bad("data.target.event", fmt.Sprintf("no column is named %q", t.Event), hint)
+		return
+	case t.Event == t.Column:
+		bad("data.target.event", "the event and the time are one column", "name the column that says whether the event was seen")
+		return
+	}
+	c := &s.Columns[i]
+	switch {
+	case c.Unused:
+		bad("data.target.event", fmt.Sprintf("column %q is the event and use: false", c.Name), "give it a type")
+	case c.Type == Numeric && (c.Min != 0 || c.Max != 1):
+		bad("data.target.event", fmt.Sprintf("column %q is numeric, so as an event it is 0 or 1: min: 0, max: 1", c.Name), "or make it categorical and list event_values")
+	case c.Type == Numeric && len(t.EventValues) > 0:
+		bad("data.target.event_values", fmt.Sprintf("column %q is numeric, so 1 means that the event was seen", c.Name), "remove event_values")
+	case c.Type == Categorical:
+		if len(t.EventValues) == 0 || len(t.EventValues) >= len(c.Values) {
+			bad("data.target.event_values", "list at least one value that means that the event was seen, and not all", "")
+		}
+		seen := map[string]bool{}
+		for _, v := range t.EventValues {
+			if v != NormalValue(v) || c.ValueIndex(v) < 0 || seen[v] {
+				bad("data.target.event_values", fmt.Sprintf("%q is not one of column %q's values, or is there twice", v, c.Name), "")
+			}
+			seen[v] = true
+		}
+		if c.DropFirst {
+			bad("data.target.event", fmt.Sprintf("column %q is the event, so it keeps all its values", c.Name), "remove drop_first")
+		}
+	case c.Type != Numeric:
+		bad("data.target.event", fmt.Sprintf("an event is a numeric or categorical column; %q is %s", c.Name, c.Type), "")
 	}
 }
 

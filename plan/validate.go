@@ -32,7 +32,18 @@ func (p *Plan) problems() []Problem {
 	broken := func(prefix string) bool {
 		return slices.ContainsFunc(out, func(q Problem) bool { return strings.HasPrefix(q.Key, prefix) })
 	}
-	for _, f := range planFields {
+	def := p.defaults()
+	for i := range planFields {
+		f := &planFields[i]
+		if f.rule.only != nil {
+			applies, reason := f.rule.only(p)
+			if !applies && reason != "" && !equal(f.at(p), f.at(def)) {
+				bad(f.key, f.key+" "+reason, "remove it")
+			}
+			if !applies {
+				continue
+			}
+		}
 		if message, hint := f.check(p); message != "" {
 			bad(f.key, message, hint)
 		}
@@ -43,13 +54,13 @@ func (p *Plan) problems() []Problem {
 		bad("name", err.Error(), "")
 	}
 	p.checkText(bad)
-	p.Data.checkColumns(bad)
-	if !broken("data.") {
-		p.Data.checkTarget(bad)
+	if !broken("data.kind") {
+		p.checkKind(!broken("data."), bad)
 	}
 	if !broken("data.") && !broken("model") {
 		p.checkModel(bad)
 	}
+	p.checkTraining(bad)
 	p.checkComposition(bad)
 	if len(out) == 0 {
 		p.checkSegments(bad)
@@ -84,6 +95,12 @@ func (f *field[T]) check(p *T) (message, hint string) {
 	case *[]int:
 		for _, n := range *v {
 			if m, h := number(float64(n), strconv.Itoa(n)); m != "" {
+				return m, h
+			}
+		}
+	case *[]float64:
+		for _, n := range *v {
+			if m, h := number(n, strconv.FormatFloat(n, 'g', -1, 64)); m != "" {
 				return m, h
 			}
 		}
@@ -131,6 +148,11 @@ func (p *Plan) checkText(bad func(key, message, hint string)) {
 		}
 		seen[m] = true
 	}
+	if s := p.Data.Source; s != "" {
+		if err := checkText(s); err != nil {
+			bad("data.source", fmt.Sprintf("data.source: %v", err), "")
+		}
+	}
 	if len(p.Outputs.Owner) > MaxOwners {
 		bad("outputs.owner", fmt.Sprintf("%d owners, at most %d", len(p.Outputs.Owner), MaxOwners), "")
 	}
@@ -156,45 +178,8 @@ func checkRecipient(s string) error {
 	return err
 }
 
-func (p *Plan) checkModel(bad func(key, message, hint string)) {
-	m, target := &p.Model, p.Data.Target.Type
-	switch m.Family {
-	case LogReg:
-		if target == Number {
-			bad("model.family", "logreg predicts a class; the target is a number", "family: linear")
-		}
-	case Linear:
-		if target != Number {
-			bad("model.family", fmt.Sprintf("linear predicts a number; the target is %s", target), "family: logreg")
-		}
-	}
-	if m.Family == MLP && len(m.Hidden) == 0 {
-		bad("model.hidden", "mlp without hidden layers is logreg", "hidden: [16], or family: logreg")
-	}
-	if m.Family != MLP && len(m.Hidden) > 0 {
-		bad("model.hidden", fmt.Sprintf("%s has no hidden layers", m.Family), "family: mlp")
-	}
-	if len(m.Hidden) > MaxLayers {
-		bad("model.hidden", fmt.Sprintf("%d hidden layers, at most %d", len(m.Hidden), MaxLayers), "")
-		return
-	}
-	if m.Family != MLP && m.Activation != Default().Model.Activation {
-		bad("model.activation", fmt.Sprintf("%s has no activation to choose", m.Family), "remove it")
-	}
-	if want := p.defaults().Model.Loss; m.Loss != want {
-		bad("model.loss", fmt.Sprintf("a %s target is learned with %s, not %s", target, want, m.Loss), "remove it")
-		return
-	}
-	if err := p.Spec().Validate(); err != nil {
-		bad("model", err.Error(), "")
-	}
-}
-
 func (p *Plan) checkComposition(bad func(key, message, hint string)) {
 	f, t := &p.Federation, &p.Training
-	if t.Optimizer == "adam" && t.Momentum != 0 {
-		bad("training.momentum", "adam has moments of its own, so it takes no momentum", "remove it, or optimizer: sgd")
-	}
 	if t.Batch > p.Data.MaxExamples {
 		bad("training.batch", fmt.Sprintf("a batch of %d is larger than data.max_examples (%d)", t.Batch, p.Data.MaxExamples), "")
 	}
