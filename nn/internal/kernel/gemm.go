@@ -27,6 +27,16 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 	matmul(m, n, k, a, ars, acs, b, ldb, c, ldc)
 }
 
+// GemmAdd computes C += A·B: a Gemm whose sums go on from what C holds. Gemm over
+// some terms and GemmAdd over those that follow give the bits of one Gemm over all.
+func GemmAdd(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+	if m <= 0 || n <= 0 || k <= 0 {
+		return
+	}
+	_, _, _ = c[(m-1)*ldc+n-1], a[(m-1)*ars+(k-1)*acs], b[(k-1)*ldb+n-1]
+	matmul(m, n, k, a, ars, acs, b, ldb, c, ldc)
+}
+
 // matmulGo is C += A·B as Gemm's formula reads it, the oracle of every other
 // matmul. The loops over i, p and j may be nested in any order: each c[i,j] meets
 // its terms in ascending p in all of them.

@@ -118,12 +118,48 @@ func TestGemmOverwrites(t *testing.T) {
 	Gemm(2, 0, 1, nil, 1, 1, nil, 2, nil, 3)
 }
 
+// A Gemm of the first terms and a GemmAdd of the others are one Gemm, bit for bit.
+func TestGemmAdd(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 200 {
+		m, n, k := r.IntN(9), r.IntN(36), r.IntN(30)
+		cut := r.IntN(k + 1)
+		fill := func(int) float32 { return float32(r.NormFloat64()) }
+		a, _ := guarded(m*k, fill)
+		b, _ := guarded(k*n, fill)
+		want, _ := guarded(m*n, fill)
+		got, intact := guarded(m*n, fill)
+		Gemm(m, n, k, a, k, 1, b, n, want, n)
+		Gemm(m, n, cut, a, k, 1, b, n, got, n)
+		if m > 0 {
+			GemmAdd(m, n, k-cut, a[cut:], k, 1, b[cut*n:], n, got, n)
+		}
+		if !intact() {
+			t.Fatalf("m=%d n=%d k=%d: wrote outside C", m, n, k)
+		}
+		for i := range got {
+			if !same(got[i], want[i]) {
+				t.Fatalf("m=%d n=%d k=%d cut=%d: c[%d] = %x, want %x", m, n, k, cut, i, got[i], want[i])
+			}
+		}
+	}
+	c := []float32{1, 2}
+	GemmAdd(1, 2, 0, nil, 0, 1, nil, 2, c, 2)
+	GemmAdd(0, 2, 1, nil, 1, 1, nil, 2, nil, 2)
+	if c[0] != 1 || c[1] != 2 {
+		t.Fatalf("k = 0: %v", c)
+	}
+}
+
 func TestGemmShortSlicePanics(t *testing.T) {
 	f := func(n int) []float32 { return make([]float32, n) }
 	for name, call := range map[string]func(c []float32){
 		"a": func(c []float32) { Gemm(4, 16, 3, f(11), 3, 1, f(48), 16, c, 16) },
+		"a, add": func(c []float32) { GemmAdd(4, 16, 3, f(11), 3, 1, f(48), 16, c, 16) },
 		"b": func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(47), 16, c, 16) },
+		"b, add": func(c []float32) { GemmAdd(4, 16, 3, f(12), 3, 1, f(47), 16, c, 16) },
 		"c": func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(48), 16, c[:63], 16) },
+		"c, add": func(c []float32) { GemmAdd(4, 16, 3, f(12), 3, 1, f(48), 16, c[:63], 16) },
 	} {
 		c := f(64)
 		c[0] = guard
