@@ -154,11 +154,11 @@ func TestGemmAdd(t *testing.T) {
 func TestGemmShortSlicePanics(t *testing.T) {
 	f := func(n int) []float32 { return make([]float32, n) }
 	for name, call := range map[string]func(c []float32){
-		"a": func(c []float32) { Gemm(4, 16, 3, f(11), 3, 1, f(48), 16, c, 16) },
+		"a":      func(c []float32) { Gemm(4, 16, 3, f(11), 3, 1, f(48), 16, c, 16) },
 		"a, add": func(c []float32) { GemmAdd(4, 16, 3, f(11), 3, 1, f(48), 16, c, 16) },
-		"b": func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(47), 16, c, 16) },
+		"b":      func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(47), 16, c, 16) },
 		"b, add": func(c []float32) { GemmAdd(4, 16, 3, f(12), 3, 1, f(47), 16, c, 16) },
-		"c": func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(48), 16, c[:63], 16) },
+		"c":      func(c []float32) { Gemm(4, 16, 3, f(12), 3, 1, f(48), 16, c[:63], 16) },
 		"c, add": func(c []float32) { GemmAdd(4, 16, 3, f(12), 3, 1, f(48), 16, c[:63], 16) },
 	} {
 		c := f(64)
