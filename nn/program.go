@@ -54,6 +54,7 @@ type Program struct {
 // Compile checks the Spec and the Options, reporting every problem at once, and
 // returns a Program whose parameters are Init(Seed)'s.
 func Compile(spec Spec, o Options) (*Program, error) {
+	spec.Layers = cloneLayers(spec.Layers)
 	g, c, err := measure(&spec, o)
 	if err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func ArenaBytes(spec Spec, o Options) (int64, error) {
 }
 
 func (c *compiler) bytes() int64 {
-	return 4 * saturated(saturated(c.nf, c.scratchLen), c.ni)
+	return 4 * min(saturated(saturated(c.nf, c.scratchLen), c.ni), math.MaxInt64/4)
 }
 
 // measure checks Spec and Options and counts the memory that they need.

@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // flattenKind: any shape becomes one axis, in row-major order ([height][width]
@@ -181,4 +182,13 @@ func splitMix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
+}
+
+// cloneLayers returns layers that share nothing with those given.
+func cloneLayers(layers []Layer) []Layer {
+	out := slices.Clone(layers)
+	for i := range out {
+		out[i].Body, out[i].Shortcut = cloneLayers(out[i].Body), cloneLayers(out[i].Shortcut)
+	}
+	return out
 }
