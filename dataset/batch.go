@@ -4,32 +4,49 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"tacit/plan"
 )
 
-// Examples are standardised rows, ready for training.
+// Examples are standardised examples, ready for training.
 type Examples struct {
-	width, n int
-	x        []float32 // n × width
-	labels   []int32   // n, or nil
-	targets  []float32 // n, or nil
+	table *Table
+	std   *plan.Standardisation // nil: as they are
 }
 
 // Len returns the number of examples.
-func (e *Examples) Len() int { return e.n }
+func (e *Examples) Len() int { return e.table.n }
 
-// Width returns the number of features per example.
-func (e *Examples) Width() int { return e.width }
+// Width returns the number of values per example.
+func (e *Examples) Width() int { return e.table.width }
 
-// Batch is some examples: X is n × width, row-major, with either Labels or
-// Targets of length n. It is valid until the next one is taken.
+// Batch is some examples: X is n × width, row-major, with either Labels of length
+// n × [plan.Schema.LabelsPerExample] or Targets of length
+// n × [plan.Schema.TargetsPerExample]. It is valid until the next one is taken.
 type Batch struct {
 	X       []float32
 	Labels  []int32
 	Targets []float32
+	n       int
 }
 
 // Len returns the number of examples in the batch.
-func (b Batch) Len() int { return max(len(b.Labels), len(b.Targets)) }
+func (b Batch) Len() int { return b.n }
+
+// put appends an example.
+func (e *Examples) put(b *Batch, x *example) {
+	from, width := len(b.X), e.table.width
+	if cap(b.X) < from+width {
+		grown := make([]float32, from, max(2*cap(b.X), from+width))
+		copy(grown, b.X)
+		b.X = grown
+	}
+	b.X = b.X[:from+width]
+	e.std.Apply(b.X[from:], x.u)
+	b.Labels = append(b.Labels, x.labels...)
+	b.Targets = append(b.Targets, x.targets...)
+	b.n++
+}
 
 // ErrNoExamples is returned by a stream over nothing.
 var ErrNoExamples = errors.New("dataset: no examples to train on")
@@ -45,53 +62,79 @@ type Stream struct {
 	step  uint64 // of the next batch
 	pass  uint64 // that order belongs to, counted from 1; 0 before the first
 	order []int32
+	x     example
 	buf   Batch
 }
 
 // Stream returns the batches from local step `step` on, counted from 0 over the
-// whole run: round r of S steps begins at (r−1)·S.
+// whole run: round r of S steps begins at (r−1)·S. It costs one permutation of
+// the table's rows. Of a table that is [Table.Streamed] it costs reading the pass
+// up to there, and nothing where the table's last stream of this seed stopped just
+// there.
 func (e *Examples) Stream(seed uint64, size int, step uint64) (*Stream, error) {
 	if size < 1 {
 		return nil, fmt.Errorf("dataset: batches of %d examples", size)
 	}
-	per := (uint64(e.n) + uint64(size) - 1) / uint64(size)
+	per := (uint64(e.table.n) + uint64(size) - 1) / uint64(size)
 	return &Stream{e: e, seed: seed, size: size, per: per, step: step}, nil
 }
 
 // Next returns the next batch, or [ErrNoExamples].
 func (s *Stream) Next() (Batch, error) {
-	if s.e.n == 0 {
+	t := s.e.table
+	if t.n == 0 {
 		return Batch{}, ErrNoExamples
 	}
-	if pass := s.step/s.per + 1; pass != s.pass {
+	pass := s.step/s.per + 1
+	from := int(s.step%s.per) * s.size
+	to := min(from+s.size, t.n)
+	s.buf = Batch{X: s.buf.X[:0], Labels: s.buf.Labels[:0], Targets: s.buf.Targets[:0]}
+	var err error
+	if t.sequence != nil {
+		err = t.sequence.take(s, pass, from, to)
+	} else {
+		err = s.gather(pass, from, to)
+	}
+	if err != nil {
+		return Batch{}, err
+	}
+	s.step++
+	return s.buf.trimmed(&t.layout), nil
+}
+
+// gather takes the examples of places from … to of the pass's order.
+func (s *Stream) gather(pass uint64, from, to int) error {
+	t := s.e.table
+	if pass != s.pass {
+		if t.fresh != nil {
+			if err := t.fresh(); err != nil {
+				return err
+			}
+		}
 		if s.order == nil {
-			s.order = make([]int32, s.e.n)
+			s.order = make([]int32, t.n)
 		}
 		newRandom(s.seed, batchOrder, pass).permute(s.order)
 		s.pass = pass
 	}
-	from := int(s.step%s.per) * s.size
-	to := min(from+s.size, s.e.n)
-	s.step++
-	b := Batch{X: s.buf.X[:0], Labels: s.buf.Labels[:0], Targets: s.buf.Targets[:0]}
-	for _, row := range s.order[from:to] {
-		r := int(row)
-		b.X = append(b.X, s.e.x[r*s.e.width:][:s.e.width]...)
-		if s.e.labels != nil {
-			b.Labels = append(b.Labels, s.e.labels[r])
+	for _, i := range s.order[from:to] {
+		if err := t.indexed.get(&s.x, int(i)); err != nil {
+			return err
 		}
-		if s.e.targets != nil {
-			b.Targets = append(b.Targets, s.e.targets[r])
-		}
+		s.e.put(&s.buf, &s.x)
 	}
-	s.buf = b
-	if s.e.labels == nil {
+	return nil
+}
+
+// trimmed has nil for what these examples do not have.
+func (b Batch) trimmed(l *layout) Batch {
+	if l.labels == 0 {
 		b.Labels = nil
 	}
-	if s.e.targets == nil {
+	if l.targets == 0 {
 		b.Targets = nil
 	}
-	return b, nil
+	return b
 }
 
 // Pass goes over all examples once, in file order.
@@ -101,18 +144,48 @@ func (e *Examples) Pass(size int) iter.Seq2[Batch, error] {
 			yield(Batch{}, fmt.Errorf("dataset: batches of %d examples", size))
 			return
 		}
-		for from := 0; from < e.n; from += size {
-			to := min(from+size, e.n)
-			b := Batch{X: e.x[from*e.width : to*e.width]}
-			if e.labels != nil {
-				b.Labels = e.labels[from:to]
+		next, end, err := e.table.inOrder()
+		if err != nil {
+			yield(Batch{}, err)
+			return
+		}
+		defer end()
+		var x example
+		var b Batch
+		for from := 0; from < e.table.n; from += size {
+			b = Batch{X: b.X[:0], Labels: b.Labels[:0], Targets: b.Targets[:0]}
+			for range min(size, e.table.n-from) {
+				if err := next(&x); err != nil {
+					yield(Batch{}, err)
+					return
+				}
+				e.put(&b, &x)
 			}
-			if e.targets != nil {
-				b.Targets = e.targets[from:to]
-			}
-			if !yield(b, nil) {
+			if !yield(b.trimmed(&e.table.layout), nil) {
 				return
 			}
 		}
 	}
+}
+
+// inOrder returns a function that gives the table's examples one by one, at least
+// as many as it has, and one to call at the end.
+func (t *Table) inOrder() (next func(*example) error, end func(), err error) {
+	if t.n == 0 {
+		return nil, func() {}, nil
+	}
+	if t.sequence != nil {
+		return t.sequence.inOrder()
+	}
+	if t.fresh != nil {
+		if err := t.fresh(); err != nil {
+			return nil, nil, err
+		}
+	}
+	i := 0
+	return func(x *example) error {
+		err := t.indexed.get(x, i)
+		i++
+		return err
+	}, func() {}, nil
 }

@@ -63,13 +63,53 @@ func TestPermutationIsUniform(t *testing.T) {
 	}
 }
 
+// tableOf is a table of rows in memory with labels.
+func tableOf(width int, u []float64, labels []int32) *Table {
+	m := &matrix{width: width, u: u, labels: labels, n: len(labels)}
+	return &Table{layout: layout{target: plan.Binary, shape: []int{width}, width: width, stat: width, labels: 1}, n: m.n, indexed: m, file: "rows.csv"}
+}
+
+// numbered is n examples without a standardisation.
 func numbered(n int) *Examples {
-	e := &Examples{width: 2, n: n}
+	m := &matrix{width: 2}
 	for i := range n {
-		e.x = append(e.x, float32(i), float32(-i))
-		e.labels = append(e.labels, int32(i))
+		m.u = append(m.u, float64(i), float64(-i))
+		m.labels = append(m.labels, int32(i))
+	}
+	e, err := tableOf(2, m.u, m.labels).Examples(nil)
+	if err != nil {
+		panic(err)
 	}
 	return e
+}
+
+// rowsOf is all examples of a table.
+func rowsOf(t *Table) *matrix {
+	next, end, err := t.inOrder()
+	if err != nil {
+		panic(err)
+	}
+	defer end()
+	all := &matrix{width: t.width, per: t.targets, n: t.n}
+	var x example
+	for range t.n {
+		if err := next(&x); err != nil {
+			panic(err)
+		}
+		all.u, all.labels, all.targets = append(all.u, x.u...), append(all.labels, x.labels...), append(all.targets, x.targets...)
+	}
+	return all
+}
+
+// taken is the values of examples in file order.
+func taken(e *Examples) (x []float32) {
+	for b, err := range e.Pass(3) {
+		if err != nil {
+			panic(err)
+		}
+		x = append(x, b.X...)
+	}
+	return x
 }
 
 func TestStreamCycles(t *testing.T) {
@@ -163,7 +203,7 @@ func TestPass(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	a := &Table{target: plan.Binary, width: 2, n: 2, u: []float64{0.5, 1, 0.25, 1}, labels: []int32{0, 1}}
+	a := tableOf(2, []float64{0.5, 1, 0.25, 1}, []int32{0, 1})
 	s := a.Statistics()
 	if !slices.Equal(s.N, []float64{2, 2}) || !slices.Equal(s.Sum, []float64{0.75, 2}) || !slices.Equal(s.SumSq, []float64{0.3125, 2}) {
 		t.Errorf("statistics %+v", s)
@@ -176,22 +216,25 @@ func TestTables(t *testing.T) {
 		t.Errorf("standardisation %+v", std)
 	}
 	e, err := a.Examples(std)
-	if err != nil || e.x[0] != -e.x[2] || e.x[1] != 0 || e.x[3] != 0 {
-		t.Errorf("examples %v, %v", e, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if e, err := a.Examples(nil); err != nil || !slices.Equal(e.x, []float32{0.5, 1, 0.25, 1}) {
+	if x := taken(e); x[0] != -x[2] || x[0] == 0 || x[1] != 0 || x[3] != 0 {
+		t.Errorf("examples %v", x)
+	}
+	if e, err := a.Examples(nil); err != nil || !slices.Equal(taken(e), []float32{0.5, 1, 0.25, 1}) {
 		t.Errorf("examples as they are: %v, %v", e, err)
 	}
 	if _, err := a.Examples(&plan.Standardisation{Mean: []float64{1}, Std: []float64{1}}); err == nil {
 		t.Error("a standardisation of another width is applied")
 	}
-	if _, err := (&Table{width: 2}).Standardisation(); err == nil {
+	if _, err := tableOf(2, nil, nil).Standardisation(); err == nil {
 		t.Error("no rows have a mean")
 	}
 	if _, err := Concat(); err == nil {
 		t.Error("no tables are a table")
 	}
-	if _, err := Concat(a, &Table{target: plan.Binary, width: 3}); err == nil {
+	if _, err := Concat(a, tableOf(3, nil, nil)); err == nil {
 		t.Error("tables of two widths are one")
 	}
 	both, err := Concat(a, a)
@@ -205,7 +248,7 @@ func TestConstantFeature(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 3000).Draw(t, "rows")
 		u := rapid.Float64Range(0, 1).Draw(t, "u")
-		table := &Table{width: 1, n: n, u: slices.Repeat([]float64{u}, n)}
+		table := tableOf(1, slices.Repeat([]float64{u}, n), make([]int32, n))
 		std, err := table.Standardisation()
 		if err != nil {
 			t.Fatal(err)

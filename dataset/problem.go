@@ -10,7 +10,7 @@ const maxProblems = 20
 
 // Problem is one thing that is wrong with a file. It never holds a row's value.
 type Problem struct {
-	Line    int    // 1-based; 0 when the file as a whole is meant
+	Line    int    // 1-based; of a source without lines the record's number; 0 when the file as a whole is meant
 	Column  string // the column's name; may be empty
 	Message string
 	Hint    string // what to do about it; may be empty
@@ -55,6 +55,19 @@ func (e *Error) add(p Problem) {
 		return
 	}
 	e.Problems = append(e.Problems, p)
+}
+
+// and returns e with the problems of another error behind its own, or that error
+// where it has none.
+func (e *Error) and(err error) error {
+	more, ok := err.(*Error)
+	if !ok {
+		return err
+	}
+	for _, p := range more.Problems {
+		e.add(p)
+	}
+	return e
 }
 
 func (e *Error) orNil() error {

@@ -4,8 +4,10 @@ import "math/bits"
 
 // Streams of random numbers that one seed gives.
 const (
-	batchOrder = 1
-	holdout    = 2
+	batchOrder  = 1
+	holdout     = 2
+	validation  = 3
+	bufferOrder = 4
 )
 
 // random is xoshiro256**: the published reference code, in Go.

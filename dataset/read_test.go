@@ -63,8 +63,8 @@ func TestRead(t *testing.T) {
 			continue
 		}
 		// age, town=B, town=3
-		if want := []float64{0.5, 0, 0, 1, 1, 0, 0, 0, 1}; !slices.Equal(d.Train.u, want) || !slices.Equal(d.Train.labels, []int32{1, 0, 1}) || d.Rows != 3 {
-			t.Errorf("%s: rows %v, labels %v", name, d.Train.u, d.Train.labels)
+		if want := []float64{0.5, 0, 0, 1, 1, 0, 0, 0, 1}; !slices.Equal(rowsOf(d.Train).u, want) || !slices.Equal(rowsOf(d.Train).labels, []int32{1, 0, 1}) || d.Rows != 3 {
+			t.Errorf("%s: rows %v, labels %v", name, rowsOf(d.Train).u, rowsOf(d.Train).labels)
 		}
 	}
 }
@@ -72,12 +72,12 @@ func TestRead(t *testing.T) {
 func TestReadTargets(t *testing.T) {
 	class := strings.Replace(people, "type: binary, positive_values: [yes]", "type: class", 1)
 	d, err := readText(parsePlan(t, class), goodRows, "", "")
-	if err != nil || !slices.Equal(d.Train.labels, []int32{1, 0, 1}) || d.Train.targets != nil {
+	if err != nil || !slices.Equal(rowsOf(d.Train).labels, []int32{1, 0, 1}) || rowsOf(d.Train).targets != nil {
 		t.Errorf("class: %+v, %v", d, err)
 	}
 	number := strings.NewReplacer("column: ill, type: binary, positive_values: [yes]", "column: age, type: number", "logreg", "linear").Replace(people)
 	d, err = readText(parsePlan(t, number), goodRows, "", "")
-	if err != nil || !slices.Equal(d.Train.targets, []float32{0.5, 1, 0}) || d.Train.labels != nil || d.Train.Width() != 4 {
+	if err != nil || !slices.Equal(rowsOf(d.Train).targets, []float32{0.5, 1, 0}) || rowsOf(d.Train).labels != nil || d.Train.Width() != 4 {
 		t.Errorf("number: %+v, %v", d, err)
 	}
 }
@@ -177,7 +177,7 @@ func TestSplit(t *testing.T) {
 		"several center": {splitHead + "b,0,1,0,test\nc,0,1,1,train\nc,0,2,0,test\nc,0,3,1,train\n", "c"},
 	} {
 		d, err := readText(parsePlan(t, people), goodRows, c.split, c.center)
-		if err != nil || d.Train.Len() != 2 || d.Test.Len() != 1 || d.Test.u[0] != 1 || d.Test.labels[0] != 0 {
+		if err != nil || d.Train.Len() != 2 || d.Test.Len() != 1 || rowsOf(d.Test).u[0] != 1 || rowsOf(d.Test).labels[0] != 0 {
 			t.Errorf("%s: %+v, %v", name, d, err)
 		}
 	}
@@ -225,7 +225,7 @@ func TestHoldout(t *testing.T) {
 	if a.Train.Len() != 75 || a.Test.Len() != 25 {
 		t.Errorf("%d and %d rows, want 75 and 25", a.Train.Len(), a.Test.Len())
 	}
-	if !slices.Equal(a.Test.u, b.Test.u) || slices.Equal(a.Test.u, c.Test.u) {
+	if !slices.Equal(rowsOf(a.Test).u, rowsOf(b.Test).u) || slices.Equal(rowsOf(a.Test).u, rowsOf(c.Test).u) {
 		t.Error("the holdout is not a function of the seed")
 	}
 	all, err := Concat(a.Train, a.Test)
@@ -234,7 +234,7 @@ func TestHoldout(t *testing.T) {
 	}
 	ages := map[float64]bool{}
 	for i := range all.Len() {
-		ages[all.u[i*all.width]] = true
+		ages[rowsOf(all).u[i*all.width]] = true
 	}
 	if len(ages) != 100 {
 		t.Errorf("%d of 100 rows are in one set or the other", len(ages))
@@ -262,7 +262,7 @@ func TestHeart(t *testing.T) {
 			t.Fatal(err)
 		}
 		positive := 0
-		for _, l := range append(slices.Clone(d.Train.labels), d.Test.labels...) {
+		for _, l := range append(slices.Clone(rowsOf(d.Train).labels), rowsOf(d.Test).labels...) {
 			positive += int(l)
 		}
 		got := [...]int{d.Rows, d.Train.Len(), d.Test.Len(), positive}
@@ -273,8 +273,8 @@ func TestHeart(t *testing.T) {
 		if s.Name == "cleveland" {
 			// 63,1,1,145,233,1,2,150,0,2.3: the first row, a training row.
 			first := []float64{63.0 / 120, 1, 145.0 / 300, 0.233, 1, 150.0 / 250, 0, (2.3 + 10) / 20, 0, 0, 0, 0, 1}
-			if !slices.Equal(d.Train.u[:13], first) || d.Train.labels[0] != 0 {
-				t.Errorf("first row %v, label %d; want %v, 0", d.Train.u[:13], d.Train.labels[0], first)
+			if !slices.Equal(rowsOf(d.Train).u[:13], first) || rowsOf(d.Train).labels[0] != 0 {
+				t.Errorf("first row %v, label %d; want %v, 0", rowsOf(d.Train).u[:13], rowsOf(d.Train).labels[0], first)
 			}
 		}
 		if s.Name == "switzerland" {
@@ -316,10 +316,11 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		for _, table := range []*Table{d.Train, d.Test} {
-			if len(table.u) != table.Len()*table.Width() || len(table.labels) != table.Len() {
-				t.Errorf("a table of %d rows has %d values and %d labels", table.Len(), len(table.u), len(table.labels))
+			all := rowsOf(table)
+			if len(all.u) != table.Len()*table.Width() || len(all.labels) != table.Len() {
+				t.Errorf("a table of %d rows has %d values and %d labels", table.Len(), len(all.u), len(all.labels))
 			}
-			for _, u := range table.u {
+			for _, u := range all.u {
 				if !(u >= 0 && u <= 1) {
 					t.Errorf("u = %v", u)
 				}

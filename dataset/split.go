@@ -12,29 +12,45 @@ import (
 
 var splitHeader = []string{"center", "center_id", "row", "label", "set"}
 
+// splitFile is an open split file. Its name is only printed.
+type splitFile struct {
+	name   string
+	in     io.Reader
+	center string
+}
+
+// keptRows is what a split file is compared with.
+type keptRows struct {
+	record []int // ascending
+	label  []int32
+}
+
+func (k *keptRows) add(r *row) {
+	k.record, k.label = append(k.record, r.record), append(k.label, r.label)
+}
+
+func (k *keptRows) bytes() int64 { return int64(cap(k.record))*8 + int64(cap(k.label))*4 }
+
 // readSplit returns for each kept row whether it is a test row. The split must
 // name exactly the kept rows, each once, with the label that the row has.
-func (r *reader) readSplit(f Files) ([]bool, error) {
-	e := &Error{File: f.SplitName}
-	c := records(f.Split, ",")
+func (k *keptRows) readSplit(l *loading, r *rows) ([]bool, error) {
+	f := l.splitFile
+	e := &Error{File: f.name}
+	c, limit := strictCSV(f.in, ",")
 	cells, err := c.Read()
 	if err != nil || !slices.Equal(cells, splitHeader) {
-		return nil, fail(f.SplitName, "the first line is not "+strings.Join(splitHeader, ","), "give the agent a split file, or none")
+		return nil, fail(f.name, "the first line is not "+strings.Join(splitHeader, ","), "give the agent a split file, or none")
 	}
-	place := make(map[int]int, len(r.rows)) // record → kept row
-	for i, k := range r.rows {
-		place[k.record] = i
-	}
-	test, named := make([]bool, len(r.rows)), make([]bool, len(r.rows))
-	center, lines := f.Center, 0
+	test, named := make([]bool, len(k.record)), make([]bool, len(k.record))
+	center, lines := f.center, 0
 	for {
+		limit.left = maxRecordBytes
 		cells, err := c.Read()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			r.problem = *e
-			return nil, r.unreadable(f.SplitName, err)
+			return nil, e.and(unreadable(f.name, err))
 		}
 		line, _ := c.FieldPos(0)
 		bad := func(column, message, hint string) {
@@ -48,8 +64,8 @@ func (r *reader) readSplit(f Files) ([]bool, error) {
 			center = strings.Clone(cells[0])
 		}
 		if cells[0] != center {
-			if f.Center == "" {
-				return nil, fail(f.SplitName, "the split lists several centers", "say which one this branch is, or give the agent its own lines only")
+			if f.center == "" {
+				return nil, fail(f.name, "the split lists several centers", "say which one this branch is, or give the agent its own lines only")
 			}
 			continue
 		}
@@ -59,21 +75,21 @@ func (r *reader) readSplit(f Files) ([]bool, error) {
 			bad("row", "not a row number from 1", "")
 			continue
 		}
-		i, kept := place[n]
+		i, kept := slices.BinarySearch(k.record, n)
 		switch {
 		case n > r.records:
-			bad("row", fmt.Sprintf("row %d is beyond the end of %s (%d rows)", n, f.Name, r.records), "the split belongs to another file")
+			bad("row", fmt.Sprintf("row %d is beyond the end of %s (%d rows)", n, l.name, r.records), "the split belongs to another file")
 			continue
 		case !kept:
-			bad("row", fmt.Sprintf("row %d of %s has a missing value and is dropped", n, f.Name), "remove the line, or make a split of the rows that stay")
+			bad("row", fmt.Sprintf("row %d of %s has a missing value and is dropped", n, l.name), "remove the line, or make a split of the rows that stay")
 			continue
 		case named[i]:
 			bad("row", fmt.Sprintf("row %d is here twice", n), "")
 			continue
 		}
 		named[i] = true
-		if !labelAgrees(cells[3], r.p.Data.Target.Type, r.rows[i].label) {
-			bad("label", fmt.Sprintf("the label of row %d disagrees with %s", n, f.Name), "the split belongs to another file, or the plan defines the target differently")
+		if !labelAgrees(cells[3], l.plan.Data.Target.Type, k.label[i]) {
+			bad("label", fmt.Sprintf("the label of row %d disagrees with %s", n, l.name), "the split belongs to another file, or the plan defines the target differently")
 		}
 		switch cells[4] {
 		case "train":
@@ -84,7 +100,7 @@ func (r *reader) readSplit(f Files) ([]bool, error) {
 		}
 	}
 	if lines == 0 {
-		return nil, fail(f.SplitName, fmt.Sprintf("no line belongs to center %q", center), "")
+		return nil, fail(f.name, fmt.Sprintf("no line belongs to center %q", center), "")
 	}
 	if err := e.orNil(); err != nil {
 		return nil, err
@@ -93,20 +109,21 @@ func (r *reader) readSplit(f Files) ([]bool, error) {
 	for i := range named {
 		if !named[i] {
 			if absent == 0 {
-				first = r.rows[i].record
+				first = k.record[i]
 			}
 			absent++
 		}
 	}
 	if absent > 0 {
-		return nil, fail(f.SplitName, fmt.Sprintf("%d rows of %s are in neither set, the first is row %d", absent, f.Name, first), "make a split of all rows that stay")
+		return nil, fail(f.name, fmt.Sprintf("%d rows of %s are in neither set, the first is row %d", absent, l.name, first), "make a split of all rows that stay")
 	}
 	return test, nil
 }
 
-// labelAgrees compares the split's label with the row's; a number target has none.
+// labelAgrees compares the split's label with the row's; a number or survival target
+// has none.
 func labelAgrees(cell, target string, label int32) bool {
-	if target == plan.Number {
+	if target == plan.Number || target == plan.Survival {
 		return cell == ""
 	}
 	return cell == strconv.Itoa(int(label))

@@ -2,45 +2,53 @@ package dataset
 
 import (
 	"fmt"
+	"slices"
 
 	"tacit/plan"
 )
 
-// Table is typed rows before standardisation: u in [0, 1] per feature, row-major.
-// It is not changed after it was read and is safe for concurrent use.
+// Table is a set of typed examples before standardisation: rows, images or
+// windows. It does not change and is safe for concurrent use. Where its examples
+// are in memory, or in files that give any of them at once, indexed is set; else
+// sequence is.
 type Table struct {
-	target  string // the plan's target type
-	width   int
-	u       []float64 // n × width
-	labels  []int32   // n; binary and class targets
-	targets []float32 // n; number targets
-	n       int
+	layout
+	n        int
+	indexed  indexed
+	sequence *sequence
+	stats    *Statistics  // of examples that are not in memory
+	file     string       // for errors
+	fresh    func() error // reports a source that changed; may be nil
 }
 
-// Len returns the number of rows.
+// Len returns the number of examples.
 func (t *Table) Len() int { return t.n }
 
-// Width returns the number of features per row.
+// Width returns the number of values per example, which [plan.Schema.Shape] lays
+// out.
 func (t *Table) Width() int { return t.width }
 
-// Statistics are sums over rows, per feature, of u = (x−min)/(max−min).
-type Statistics struct{ N, Sum, SumSq []float64 }
+// Streamed reports whether the examples are read again in every pass, through a
+// shuffle buffer, because they are more than Source.Memory allows.
+func (t *Table) Streamed() bool { return t.sequence != nil }
 
-// Statistics returns the table's sums. Rows are added in file order.
+// Statistics returns the table's sums. Examples are added in file order.
 func (t *Table) Statistics() Statistics {
-	s := Statistics{N: make([]float64, t.width), Sum: make([]float64, t.width), SumSq: make([]float64, t.width)}
-	for r := range t.n {
-		for i, u := range t.u[r*t.width:][:t.width] {
-			s.N[i]++
-			s.Sum[i] += u
-			s.SumSq[i] += float64(u * u) // the conversion forbids a fused multiply-add
-		}
+	if t.stats != nil {
+		return Statistics{N: slices.Clone(t.stats.N), Sum: slices.Clone(t.stats.Sum), SumSq: slices.Clone(t.stats.SumSq)}
 	}
-	return s
+	sums := newTally(&t.layout)
+	var x example
+	for i := range t.n {
+		t.indexed.get(&x, i) // in memory: it has no error
+		sums.add(&x)
+	}
+	return sums.stats
 }
 
-// Standardisation returns the table's own mean and standard deviation per
-// feature, for plans that standardise site by site. It needs at least one row.
+// Standardisation returns the table's own mean and standard deviation per feature
+// of [plan.Schema.StatNames], for plans that standardise site by site. It needs at
+// least one example.
 func (t *Table) Standardisation() (*plan.Standardisation, error) {
 	if t.n == 0 {
 		return nil, fmt.Errorf("dataset: no rows to standardise by")
@@ -51,36 +59,143 @@ func (t *Table) Standardisation() (*plan.Standardisation, error) {
 	return plan.NewStandardisation(s.N, s.Sum, s.SumSq, float64(t.n)*1e-13)
 }
 
-// Concat returns the rows of all tables, one after the other, as a baseline on
-// pooled data needs them. The tables must come from one plan.
+// Examples standardises the examples as they are taken; nil leaves u as it is. The
+// result is not changed later and is safe for concurrent use.
+func (t *Table) Examples(s *plan.Standardisation) (*Examples, error) {
+	if s != nil {
+		if err := s.Validate(t.stat); err != nil {
+			return nil, fmt.Errorf("dataset: %w", err)
+		}
+		if t.stat == 0 {
+			s = nil
+		}
+	}
+	return &Examples{table: t, std: s}, nil
+}
+
+// Split divides the table in two, of which the second holds that share of the
+// examples, as for a validation set: drawn by the seed, or the last of a text or a
+// series, where no window reaches from one part into the other. Both keep the
+// order. Splitting examples that are not in memory reads them once.
+func (t *Table) Split(share float64, seed uint64) (most, rest *Table, err error) {
+	if !(share >= 0 && share < 1) {
+		return nil, nil, fmt.Errorf("dataset: a share of %v, want 0 to below 1", share)
+	}
+	if t.sequence != nil {
+		return t.sequence.split(t, share, seed)
+	}
+	if w, ok := t.indexed.(windowed); ok {
+		a, b := w.cut(share)
+		return t.with(a), t.with(b), nil
+	}
+	in, out := choose(t.n, share, newRandom(seed, validation, 0))
+	if most, err = t.pick(in); err != nil {
+		return nil, nil, err
+	}
+	rest, err = t.pick(out)
+	return most, rest, err
+}
+
+// choose draws the share of n that is out; both lists ascend.
+func choose(n int, share float64, r *random) (in, out []int32) {
+	order := make([]int32, n)
+	r.permute(order)
+	k := int(float64(n) * share)
+	out, in = order[:k:k], order[k:]
+	slices.Sort(in)
+	slices.Sort(out)
+	return in, out
+}
+
+// with is t over other examples in memory.
+func (t *Table) with(in indexed) *Table {
+	return &Table{layout: t.layout, n: in.len(), indexed: in, file: t.file, fresh: t.fresh}
+}
+
+// pick is t's examples of these numbers.
+func (t *Table) pick(numbers []int32) (*Table, error) {
+	out := t.with(&picked{of: t.indexed, numbers: numbers})
+	if t.stats == nil {
+		return out, nil
+	}
+	return out, out.measure()
+}
+
+// measure sums up examples that are not in memory.
+func (t *Table) measure() error {
+	sums := newTally(&t.layout)
+	var x example
+	for i := range t.n {
+		if err := t.indexed.get(&x, i); err != nil {
+			return err
+		}
+		sums.add(&x)
+	}
+	t.stats = &sums.stats
+	return nil
+}
+
+// Concat returns the examples of all tables, one after the other, as a baseline on
+// pooled data needs them. The tables must come from one plan and hold examples
+// that can be had in any order.
 func Concat(tables ...*Table) (*Table, error) {
 	if len(tables) == 0 {
 		return nil, fmt.Errorf("dataset: no tables to join")
 	}
-	out := &Table{target: tables[0].target, width: tables[0].width}
+	first := tables[0]
+	all := &joined{}
+	out := &Table{layout: first.layout, indexed: all, file: first.file}
 	for _, t := range tables {
-		if t.width != out.width || t.target != out.target {
-			return nil, fmt.Errorf("dataset: tables of %d features (%s) and %d features (%s) do not join", out.width, out.target, t.width, t.target)
+		if !t.same(&first.layout) {
+			return nil, fmt.Errorf("dataset: tables of %d features (%s) and %d features (%s) do not join", first.width, first.target, t.width, t.target)
 		}
+		if t.indexed == nil {
+			return nil, fmt.Errorf("dataset: %s is larger than memory and does not join others", t.file)
+		}
+		all.parts, all.ends = append(all.parts, t.indexed), append(all.ends, out.n+t.n)
 		out.n += t.n
-		out.u = append(out.u, t.u...)
-		out.labels = append(out.labels, t.labels...)
-		out.targets = append(out.targets, t.targets...)
+		if t.stats != nil && out.stats == nil {
+			out.stats = new(Statistics)
+		}
+		if check := t.fresh; check != nil {
+			before := out.fresh
+			out.fresh = func() error {
+				if before != nil {
+					if err := before(); err != nil {
+						return err
+					}
+				}
+				return check()
+			}
+		}
+	}
+	if out.stats != nil {
+		return out, out.measure()
 	}
 	return out, nil
 }
 
-// Examples standardises the rows; nil leaves u as it is. The result is not
-// changed later and is safe for concurrent use.
-func (t *Table) Examples(s *plan.Standardisation) (*Examples, error) {
-	if s != nil {
-		if err := s.Validate(t.width); err != nil {
-			return nil, fmt.Errorf("dataset: %w", err)
-		}
+// picked is some examples of others.
+type picked struct {
+	of      indexed
+	numbers []int32
+}
+
+func (p *picked) len() int                    { return len(p.numbers) }
+func (p *picked) get(x *example, i int) error { return p.of.get(x, int(p.numbers[i])) }
+
+// joined is the examples of several tables.
+type joined struct {
+	parts []indexed
+	ends  []int // per part: how many examples it and those before it have
+}
+
+func (j *joined) len() int { return j.ends[len(j.ends)-1] }
+
+func (j *joined) get(x *example, i int) error {
+	k, _ := slices.BinarySearch(j.ends, i+1)
+	if k > 0 {
+		i -= j.ends[k-1]
 	}
-	e := &Examples{width: t.width, n: t.n, labels: t.labels, targets: t.targets, x: make([]float32, len(t.u))}
-	for r := range t.n {
-		s.Apply(e.x[r*t.width:][:t.width], t.u[r*t.width:][:t.width])
-	}
-	return e, nil
+	return j.parts[k].get(x, i)
 }

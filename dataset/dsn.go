@@ -1,0 +1,54 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+const dsnForms = "dsn says where the connection string is: env:NAME or file:PATH (not shown: it may hold a password)"
+
+// checkDSN reports a Source.DSN that names no place. It never repeats it.
+func checkDSN(s string) error {
+	kind, rest, _ := strings.Cut(s, ":")
+	if kind != "env" && kind != "file" || rest == "" {
+		return errors.New("dataset: " + dsnForms)
+	}
+	return nil
+}
+
+// readDSN returns the connection string, which no error and no log may hold.
+func readDSN(s string) (string, error) {
+	if err := checkDSN(s); err != nil {
+		return "", err
+	}
+	kind, where, _ := strings.Cut(s, ":")
+	if kind == "env" {
+		v := strings.TrimSpace(os.Getenv(where))
+		if v == "" {
+			return "", fmt.Errorf("dataset: the environment variable %s, which should hold the connection string, is empty", where)
+		}
+		return v, nil
+	}
+	info, err := os.Stat(where)
+	if err != nil {
+		return "", fmt.Errorf("dataset: the file of the connection string: %w", err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("dataset: %s holds a connection string and others may read it (mode %04o): chmod 600 %s", where, info.Mode().Perm(), where)
+	}
+	if !info.Mode().IsRegular() || info.Size() > 1<<16 {
+		return "", fmt.Errorf("dataset: %s is no file of a connection string", where)
+	}
+	b, err := os.ReadFile(where)
+	if err != nil {
+		return "", fmt.Errorf("dataset: the file of the connection string: %w", err)
+	}
+	v := strings.TrimSpace(string(b))
+	if v == "" {
+		return "", fmt.Errorf("dataset: %s, which should hold the connection string, is empty", where)
+	}
+	return v, nil
+}
