@@ -35,6 +35,7 @@ func TestElementaryBounds(t *testing.T) {
 			return 1 / (1 + math.Exp(-x))
 		}, 3},
 		{"Tanh", Tanh, math.Tanh, 2},
+		{"Erf", Erf, math.Erf, 1.1},
 	} {
 		worst, at := 0.0, float32(0)
 		for u := uint64(0); u < 1<<32; u += stride {
@@ -74,6 +75,8 @@ func TestElementarySpecial(t *testing.T) {
 		{"Sigmoid", Sigmoid, 0, 0.5}, {"Sigmoid", Sigmoid, inf, 1}, {"Sigmoid", Sigmoid, -inf, 0}, {"Sigmoid", Sigmoid, nan, nan},
 		{"Tanh", Tanh, 0, 0}, {"Tanh", Tanh, negZero, negZero}, {"Tanh", Tanh, inf, 1}, {"Tanh", Tanh, -inf, -1}, {"Tanh", Tanh, nan, nan},
 		{"Tanh", Tanh, 0x1p-149, 0x1p-149}, {"Tanh", Tanh, -20, -1},
+		{"Erf", Erf, 0, 0}, {"Erf", Erf, negZero, negZero}, {"Erf", Erf, inf, 1}, {"Erf", Erf, -inf, -1}, {"Erf", Erf, nan, nan},
+		{"Erf", Erf, 0x1p-149, 0x1p-149}, {"Erf", Erf, -0x1p-148, -0x1p-148}, {"Erf", Erf, 0x1p-130, 0x1.20dd7p-130}, {"Erf", Erf, -math.MaxFloat32, -1},
 		{"Sqrt", Sqrt, 2, 1.41421356}, {"Sqrt", Sqrt, -1, nan}, {"Sqrt", Sqrt, 0x1p-149, 0x1.6a09e6p-75},
 	} {
 		if got := c.f(c.x); !same(got, c.want) {
@@ -106,6 +109,17 @@ func TestElementaryBits(t *testing.T) {
 	const want = uint32(0xb54d8a4b)
 	if sum != want {
 		t.Errorf("digest %#08x, want %#08x", sum, want)
+	}
+	sum = 2166136261
+	for u := uint64(0); u < 1<<32; u += 1000003 {
+		add(Erf(math.Float32frombits(uint32(u))))
+	}
+	for i := -20_000; i <= 20_000; i++ {
+		add(Erf(float32(i) / 4000))
+	}
+	const erf = uint32(0x7d563ba1)
+	if sum != erf {
+		t.Errorf("digest of Erf %#08x, want %#08x", sum, erf)
 	}
 }
 
