@@ -15,6 +15,43 @@
 //		fmt.Println(s.Name, s.Length, s.Bound, s.Scale)
 //	}
 //
+// # Data
+//
+// data.kind says what an example is. [Schema.Shape] is its shape, as the network
+// reads it, and data.standardise works on the features of the last axis
+// ([Schema.StatWidth]).
+//
+//	kind    example                                   shape               learned
+//	table   a row                                     [features]          target: binary, class, number or survival
+//	images  a picture, u = byte/255                   [height width channels]  its class, of data.classes
+//	text    data.text.length characters as ids        [length]            the next character of each, no target
+//	series  data.series.length consecutive rows       [length features]   target: the number horizon rows later
+//
+// A table's columns are numeric (one feature), categorical (one per value),
+// timestamp (its position, and sine and cosine of each part) or text (one per
+// bucket of words); a series' are numeric, with at most one timestamp, which orders
+// the rows.
+//
+// # Networks
+//
+// model.family names a preset, which [Plan.Spec] writes out in layers: logreg, mlp
+// and linear for anything but text; cnn and resnet for images; rnn, lstm, gru and
+// transformer for text and series. Family layers takes the layers themselves, in
+// the kinds and options of package nn: nn.LayerFields lists what a kind takes.
+//
+//	model:
+//	  family: layers
+//	  layers:
+//	    - {kind: conv2d, units: 16, kernel: 3, padding: 1}
+//	    - relu
+//	    - kind: residual
+//	      body: [{kind: conv2d, units: 16, kernel: [3, 5], padding: [1, 2]}, relu]
+//	    - global_avg_pool
+//	    - {kind: dense, units: 10}
+//
+// Whether shapes fit each other is nn's to say, and its problems come with the
+// layer's place in the file.
+//
 // # Canonical bytes
 //
 // [Plan.Canonical] is the only encoding that is hashed (big-endian):
@@ -24,11 +61,14 @@
 //
 // A field equal to its default is left out, so that fields added later leave the
 // hashes of older plans alone. The revision is that of plan/v1 in which the
-// field appeared: a reader that meets a higher one refuses and can say which
-// revision it lacks ([NewerError]). Values are UTF-8 text, uint64, IEEE 754
-// float64 bits (never NaN or −0), one byte 0 or 1, nanoseconds as uint64, or a
-// list: uint32 count, then uint32-length-prefixed values. A column is a list of
-// fields of its own, in the same form.
+// field appeared, or of its value where that came later: a reader that meets a
+// higher one refuses and can say which revision it lacks ([NewerError]). Values are
+// UTF-8 text, uint64, IEEE 754 float64 bits (never NaN or −0), one byte 0 or 1,
+// nanoseconds as uint64, a pair of sizes as two uint64, or a list: uint32 count,
+// then uint64 or float64 values as they are and others uint32-length-prefixed. A
+// column and a layer are lists of fields of their own, in the same form; a layer's
+// body and shortcut are lists of layers, at most nn.MaxNesting deep and
+// nn.MaxLayers in all.
 //
 // # The vector
 //
@@ -36,4 +76,8 @@
 // bound on each coordinate's size and the power of two it is multiplied by. The
 // scale is the largest power of two with n_max·⌈bound·scale⌉ < 2^31, so that no
 // sum of federation.max_branches honest vectors wraps around the ring.
+//
+// Of a statistic, an example adds 1 to n, and to sum and sumsq the means over its
+// positions (the pixels of an image, the rows of a series) of u and u². Metrics
+// count answers: [Schema.LabelsPerExample] for each example.
 package plan

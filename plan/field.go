@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tacit/nn"
 )
@@ -49,68 +50,83 @@ type rule struct {
 	newer    []string          // values of oneOf that came with revision 2, after their field
 	derived  bool              // the zero value stands for a default that depends on other fields, so nobody writes it
 
-	// only reports whether the field means anything in p; a field that does not holds
-	// its default and is left out of commented output. reason is "" where another
-	// check says why.
-	only func(p *Plan) (applies bool, reason string)
+	only condition
 }
+
+// condition reports whether a field means anything in p; one that does not holds
+// its default and is left out of commented output. reason is "" where another
+// check says why not.
+type condition func(p *Plan) (applies bool, reason, hint string)
 
 // belongs makes rule.only of a field that has a meaning only where the key
 // that get reads has one of some values out of all that it can have.
-func belongs(key string, get func(*Plan) string, all []string, values ...string) func(*Plan) (bool, string) {
-	return func(p *Plan) (bool, string) {
+func belongs(key string, get func(*Plan) string, all []string, values ...string) condition {
+	_, word, _ := strings.Cut(key, ".")
+	return func(p *Plan) (bool, string, string) {
 		v := get(p)
 		switch {
 		case slices.Contains(values, v):
-			return true, ""
+			return true, "", ""
 		case !slices.Contains(all, v):
-			return false, "" // an illegal value: it is said there
+			return false, "", "" // an illegal value: it is said there
 		}
-		return false, fmt.Sprintf("belongs to %s: %s; this plan's is %s", key, quoteList(values), v)
+		hint := "remove it"
+		if len(values) == 1 {
+			hint += fmt.Sprintf(", or %s: %s", word, values[0])
+		}
+		return false, fmt.Sprintf("belongs to %s: %s; this plan's is %s", key, quoteList(values), v), hint
 	}
 }
 
-func ofKind(kinds ...string) func(*Plan) (bool, string) {
+func ofKind(kinds ...string) condition {
 	return belongs("data.kind", func(p *Plan) string { return p.Data.Kind }, kindNames, kinds...)
 }
 
-func ofFamily(families ...string) func(*Plan) (bool, string) {
+func ofFamily(families ...string) condition {
 	return belongs("model.family", func(p *Plan) string { return p.Model.Family }, familyNames, families...)
 }
 
-func ofTarget(types ...string) func(*Plan) (bool, string) {
+func ofTarget(types ...string) condition {
 	return belongs("data.target.type", func(p *Plan) string { return p.Data.Target.Type }, []string{Binary, Class, Number, Survival, Next}, types...)
+}
+
+// sized says whether images have a size whose numbers can be judged one by one.
+func sized(p *Plan) (applies bool, reason, hint string) {
+	if p.Data.Kind == KindImages && p.Data.Image == (Image{}) {
+		return false, "", ""
+	}
+	return ofKind(KindImages)(p)
 }
 
 // embeds says whether there is a vector for each position: of a text's characters,
 // and in a transformer always.
-func embeds(p *Plan) (bool, string) {
+func embeds(p *Plan) (applies bool, reason, hint string) {
 	if p.Model.Family == Transformer {
-		return true, ""
+		return true, "", ""
 	}
-	if applies, reason := ofFamily(RNN, LSTM, GRU, Transformer)(p); !applies {
-		return false, reason
+	if applies, reason, hint = ofFamily(RNN, LSTM, GRU, Transformer)(p); !applies {
+		return
 	}
 	return ofKind(KindText)(p)
 }
 
-func ofLoss(losses ...string) func(*Plan) (bool, string) {
+func ofLoss(losses ...string) condition {
 	return belongs("model.loss", func(p *Plan) string { return p.Model.Loss }, lossNames, losses...)
 }
 
-func ofOptimizer(kinds ...string) func(*Plan) (bool, string) {
+func ofOptimizer(kinds ...string) condition {
 	return belongs("training.optimizer", func(p *Plan) string { return p.Training.Optimizer }, optimizerNames, kinds...)
 }
 
-func ofSchedule(kinds ...string) func(*Plan) (bool, string) {
+func ofSchedule(kinds ...string) condition {
 	return belongs("training.schedule.kind", func(p *Plan) string { return p.Training.Schedule.Kind }, scheduleNames, kinds...)
 }
 
 // silent leaves the reason to another check, which has a better one.
-func silent(only func(*Plan) (bool, string)) func(*Plan) (bool, string) {
-	return func(p *Plan) (bool, string) {
-		applies, _ := only(p)
-		return applies, ""
+func silent(only condition) condition {
+	return func(p *Plan) (bool, string, string) {
+		applies, _, _ := only(p)
+		return applies, "", ""
 	}
 }
 
@@ -141,9 +157,9 @@ var planFields = []field[Plan]{
 		rule{min: 1, max: 1 << 30}},
 	{"data.standardise", 8, 1, "federated (masked statistics in round 0) | site | none", func(p *Plan) any { return &p.Data.Standardise },
 		rule{oneOf: []string{Federated, SiteWise, None}, derived: true}},
-	{"data.image.height", 103, 2, "pixels", func(p *Plan) any { return &p.Data.Image.Height }, rule{min: 1, max: 1 << 14, only: ofKind(KindImages)}},
-	{"data.image.width", 104, 2, "pixels", func(p *Plan) any { return &p.Data.Image.Width }, rule{min: 1, max: 1 << 14, only: ofKind(KindImages)}},
-	{"data.image.channels", 105, 2, "1: grey, 3: red, green, blue", func(p *Plan) any { return &p.Data.Image.Channels }, rule{min: 1, max: 64, only: ofKind(KindImages)}},
+	{"data.image.height", 103, 2, "pixels", func(p *Plan) any { return &p.Data.Image.Height }, rule{min: 1, max: 1 << 14, only: sized}},
+	{"data.image.width", 104, 2, "pixels", func(p *Plan) any { return &p.Data.Image.Width }, rule{min: 1, max: 1 << 14, only: sized}},
+	{"data.image.channels", 105, 2, "1: grey, 3: red, green, blue", func(p *Plan) any { return &p.Data.Image.Channels }, rule{min: 1, max: 64, only: sized}},
 	{"data.classes", 102, 2, "the classes of images, in label order", func(p *Plan) any { return &p.Data.ClassNames }, rule{only: ofKind(KindImages)}},
 	{"data.text.alphabet", 110, 2, "every character of the text; its place is its id", func(p *Plan) any { return &p.Data.Text.Alphabet }, rule{only: ofKind(KindText)}},
 	{"data.text.length", 111, 2, "characters of a window", func(p *Plan) any { return &p.Data.Text.Length }, rule{min: 1, max: 1 << 16, only: ofKind(KindText)}},

@@ -255,6 +255,14 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("tacit: plan/v1\n? a\n: b\n<<: *x\n"))
 	f.Add([]byte("tacit: plan/v1\nname: |\n  x\ndata: {columns: [{}, 1, {name: {a: b}}]}\n"))
 	f.Add([]byte(mustParse(f, minimal).YAML()))
+	for _, src := range []string{imagesPlan, textPlan, seriesPlan, survivalPlan} {
+		f.Add([]byte(src))
+	}
+	for _, c := range refusals() {
+		if len(c.new) < 200 {
+			f.Add([]byte(strings.Replace(c.src, c.old, c.new, 1)))
+		}
+	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		p, err := Parse(src, "f")
 		if err != nil {

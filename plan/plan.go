@@ -342,7 +342,7 @@ func (p *Plan) defaults() *Plan {
 	case KindText:
 		d.Data.Target.Type = Next
 		d.Data.Standardise = None
-		d.Data.Text.Stride = p.Data.Text.Length
+		d.Data.Text.Stride = max(p.Data.Text.Length, 1)
 	}
 	target := p.Data.Target.Type
 	if target == "" {

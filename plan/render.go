@@ -21,7 +21,7 @@ func (p *Plan) YAML() string {
 	for _, f := range planFields {
 		at := f.at(p)
 		if f.rule.only != nil {
-			if applies, _ := f.rule.only(p); !applies {
+			if applies, _, _ := f.rule.only(p); !applies {
 				continue
 			}
 		}

@@ -222,6 +222,11 @@ func (s *Schema) checkColumns(bad func(key, message, hint string)) {
 		bad("data.columns", fmt.Sprintf("%d columns, at most %d", len(s.Columns), MaxColumns), "")
 		return
 	}
+	sound, report := true, bad
+	bad = func(key, message, hint string) {
+		sound = false
+		report(key, message, hint)
+	}
 	names := map[string]int{}
 	for i := range s.Columns {
 		c := &s.Columns[i]
@@ -296,6 +301,8 @@ func (s *Schema) checkColumns(bad func(key, message, hint string)) {
 	switch n := s.RowWidth(); {
 	case n > MaxFeatures:
 		bad("data.columns", fmt.Sprintf("%d features after one-hot coding, at most %d", n, MaxFeatures), "")
+		return
+	case !sound:
 		return
 	case n == 0:
 		bad("data.columns", "no column is left to learn from", "add a numeric or categorical column beside the target")

@@ -194,11 +194,24 @@ func TestConfigDependsOnWhatItNames(t *testing.T) {
 		"federation.max_branches=64", "federation.clip=1", "federation.weights=batches", "federation.weight_max=10", "data.max_examples=99",
 		"data.on_missing=drop_row", "data.standardise=none", "training.optimizer=adam", "training.learning_rate=0.5", "training.momentum=0.5",
 		"training.batch=7", "training.steps=7", "evaluation.loss_bound=7", "data.target.positive_values=[no]",
+		"training.weight_decay=0.5", "training.clip_norm=0.5", "training.schedule.warmup=7",
+		"data.source=ward",
 	} {
 		add(set, mustParse(t, minimal, set).Config(Train))
 	}
+	more := func(set ...string) { add(fmt.Sprint(set), mustParse(t, minimal, set...).Config(Train)) }
+	more("training.momentum=0.5", "training.nesterov=true")
+	more("training.schedule.kind=step", "training.schedule.every=7")
+	more("training.schedule.kind=step", "training.schedule.every=8")
+	more("training.schedule.kind=step", "training.schedule.every=7", "training.schedule.gamma=0.5")
+	more("training.schedule.kind=cosine")
+	more("training.schedule.kind=cosine", "training.schedule.total=50")
+	more("training.schedule.kind=cosine", "training.schedule.min=0.001")
+	more("training.optimizer=rmsprop")
+	more("training.optimizer=rmsprop", "training.alpha=0.5")
+	more("training.optimizer=adam", "training.epsilon=0.5")
 	// The name, the seed and deadlines are in the plan's hash, not here.
-	for _, set := range []string{"name=other", "seed=9", "federation.start_grace=1s", "evaluation.final=false"} {
+	for _, set := range []string{"name=other", "seed=9", "federation.start_grace=1s", "evaluation.final=false", "training.epochs=3", "training.validation=0.1"} {
 		if mustParse(t, minimal, set).Config(Train) != base.Config(Train) {
 			t.Errorf("%s changes the configuration of a round", set)
 		}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"math"
-	"strings"
 	"time"
 )
 
@@ -74,5 +73,3 @@ func PartUnit(part string, cosine bool, t time.Time) float64 {
 
 // partFeatures are the features of one part, by the ends of their names.
 var partFeatures = []string{"sin", "cos"}
-
-func isTimeText(s string) bool { _, ok := ParseTime(strings.TrimSpace(s)); return ok }

@@ -36,9 +36,9 @@ func (p *Plan) problems() []Problem {
 	for i := range planFields {
 		f := &planFields[i]
 		if f.rule.only != nil {
-			applies, reason := f.rule.only(p)
-			if !applies && reason != "" && !equal(f.at(p), f.at(def)) {
-				bad(f.key, f.key+" "+reason, "remove it")
+			applies, reason, hint := f.rule.only(p)
+			if reason != "" && !equal(f.at(p), f.at(def)) {
+				bad(f.key, f.key+" "+reason, hint)
 			}
 			if !applies {
 				continue

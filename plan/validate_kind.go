@@ -30,6 +30,9 @@ func (p *Plan) checkKind(sound bool, bad func(key, message, hint string)) {
 }
 
 func (s *Schema) checkImages(bad func(key, message, hint string)) {
+	if s.Image == (Image{}) {
+		bad("data.image", "images need their size", "image: {height: 28, width: 28, channels: 1}")
+	}
 	if n := float64(s.Image.Height) * float64(s.Image.Width) * float64(s.Image.Channels); n > MaxInputs {
 		bad("data.image", fmt.Sprintf("an image of %d × %d × %d has more than %d values", s.Image.Height, s.Image.Width, s.Image.Channels, MaxInputs), "")
 	}
@@ -37,7 +40,7 @@ func (s *Schema) checkImages(bad func(key, message, hint string)) {
 		bad("data.target.type", fmt.Sprintf("images are learned by their class; the target is %s", t), "type: class, or leave the target out")
 	}
 	if n := len(s.ClassNames); n < 2 || n > MaxValues {
-		bad("data.classes", fmt.Sprintf("%d classes, want 2 to %d", n, MaxValues), "list every class, in label order: classes: [cat, dog]")
+		bad("data.classes", fmt.Sprintf("data.classes has %d, want 2 to %d", n, MaxValues), "list every class, in label order: classes: [cat, dog]")
 	}
 	seen := map[string]bool{}
 	for i, c := range s.ClassNames {
@@ -61,7 +64,7 @@ func (p *Plan) checkTextKind(bad func(key, message, hint string)) {
 	case n == 0:
 		bad("data.text.alphabet", "text needs its alphabet: every character that it may have", `alphabet: "\n abcdefghijklmnopqrstuvwxyz"`)
 	case n < 2 || n > MaxAlphabet:
-		bad("data.text.alphabet", fmt.Sprintf("an alphabet of %d characters, want 2 to %d", n, MaxAlphabet), "")
+		bad("data.text.alphabet", fmt.Sprintf("the alphabet has %d of them, want 2 to %d characters", n, MaxAlphabet), "")
 	}
 	seen := map[rune]bool{}
 	for _, r := range t.Alphabet {

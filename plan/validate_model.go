@@ -12,6 +12,11 @@ import (
 // checkModel reports what is wrong with the network; the data is sound.
 func (p *Plan) checkModel(bad func(key, message, hint string)) {
 	m, target := &p.Model, p.Data.Target.Type
+	sound, report := true, bad
+	bad = func(key, message, hint string) {
+		sound = false
+		report(key, message, hint)
+	}
 	if kinds := kindsOf(m.Family); !slices.Contains(kinds, p.Data.Kind) {
 		hint := "family: " + quoteList(familiesOf(p.Data.Kind))
 		bad("model.family", fmt.Sprintf("%s takes data of kind %s; this plan's is %s", m.Family, quoteList(kinds), p.Data.Kind), hint)
@@ -62,7 +67,7 @@ func (p *Plan) checkModel(bad func(key, message, hint string)) {
 			return
 		}
 	}
-	if applies, _ := fieldOf("model.activation").rule.only(p); !applies && m.Activation != p.defaults().Model.Activation {
+	if applies, _, _ := fieldOf("model.activation").rule.only(p); !applies && m.Activation != p.defaults().Model.Activation {
 		bad("model.activation", fmt.Sprintf("%s has no activation to choose", m.Family), "remove it")
 	}
 	if legal := lossesOf(target); !slices.Contains(legal, m.Loss) {
@@ -76,7 +81,9 @@ func (p *Plan) checkModel(bad func(key, message, hint string)) {
 	if n, want := len(m.ClassWeights), max(p.Data.Outputs(), 2); n > 0 && n != want {
 		bad("model.class_weights", fmt.Sprintf("%d weights for %d classes", n, want), "one for each class, in label order; of a binary target the negative class comes first")
 	}
-	p.checkNetwork(bad)
+	if sound {
+		p.checkNetwork(bad)
+	}
 }
 
 // familiesOf returns the families that take a kind of data.
@@ -101,7 +108,7 @@ func (p *Plan) checkNetwork(bad func(key, message, hint string)) {
 			message := strings.TrimPrefix(e.Error(), "nn: ")
 			if p.Model.Family != Layers {
 				bad("model", fmt.Sprintf("the %s that these settings describe: %s", p.Model.Family, message), "")
-				continue
+				break // the others follow from it
 			}
 			bad(layerKey(message), message, "")
 		}
