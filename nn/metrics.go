@@ -6,8 +6,9 @@ import "math"
 // a ratio is taken once, of the total.
 type Metrics struct {
 	Examples int64   // predictions: examples, or the steps of sequences that have a label a step
-	LossSum  float64 // Σ_i ℓ_i
-	Correct  int64   // examples whose predicted class is the label; 0 under MSE
+	LossSum  float64 // Σ_i ℓ_i, each with its class's weight; under Cox a sum over events
+	Weight   float64 // Σ_i w_{y_i}: Examples without class weights; under Cox the events
+	Correct  int64   // examples whose predicted class is the label; 0 without classes
 
 	// Of label 1 against label 0, under two classes; else 0.
 	TruePositive, FalsePositive, FalseNegative int64
@@ -17,14 +18,21 @@ type Metrics struct {
 func (m *Metrics) Add(o Metrics) {
 	m.Examples += o.Examples
 	m.LossSum += o.LossSum
+	m.Weight += o.Weight
 	m.Correct += o.Correct
 	m.TruePositive += o.TruePositive
 	m.FalsePositive += o.FalsePositive
 	m.FalseNegative += o.FalseNegative
 }
 
-// Loss returns the mean loss, NaN without examples.
-func (m Metrics) Loss() float64 { return m.LossSum / float64(m.Examples) }
+// Loss returns the mean loss LossSum/Weight, NaN without examples. Examples without
+// an event have the loss 0 under Cox.
+func (m Metrics) Loss() float64 {
+	if m.Weight == 0 && m.Examples > 0 {
+		return m.LossSum // 0, or NaN
+	}
+	return m.LossSum / m.Weight
+}
 
 // Accuracy returns the fraction of correct examples, NaN without examples.
 func (m Metrics) Accuracy() float64 { return float64(m.Correct) / float64(m.Examples) }

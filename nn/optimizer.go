@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -8,44 +9,81 @@ import (
 )
 
 // optimizer is an Optimizer with its state. Each operation below is one float32
-// operation, rounded once; constants are rounded to float32 from float64. Moments
-// that decay below float32's normal range become zero: subnormals are slow and
-// carry nothing.
+// operation, rounded once, in torch's order; constants are rounded to float32 from
+// float64. Moments that decay below float32's normal range become zero: subnormals
+// are slow and carry nothing. Buffers have no gradient and stay as they are.
 //
-// SGD (torch.optim.SGD without dampening):
+// η is Schedule.Rate of the steps taken. g is the gradient of the mean loss, first
+// clipped (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, as
+// torch.nn.utils.clip_grad_norm_), ‖g‖₂ in float64 and in Layout order:
 //
-//	v ← momentum·v + g        (v = g in the first step, as v starts at zero)
-//	w ← w − lr·v              (momentum 0: w ← w − lr·g, no state)
+//	g ← g·min(1, ClipNorm/(‖g‖₂ + 1e-6))
 //
-// Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, Alg. 1, in torch's
-// order of operations), t counting steps from 1:
+// then, but for AdamW, with the decay of the weights (λ = WeightDecay):
+//
+//	g ← g + λ·w
+//
+// SGD (torch.optim.SGD without dampening), μ = Momentum:
+//
+//	v ← μ·v + g               (v = g in the first step, as v starts at zero)
+//	w ← w − η·v               (μ = 0: w ← w − η·g, no state)
+//	w ← w − η·(g + μ·v)       (Nesterov; Sutskever et al. 2013)
+//
+// Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, Alg. 1), t counting
+// steps from 1:
 //
 //	m ← β₁·m + (1−β₁)·g       v ← β₂·v + ((1−β₂)·g)·g
-//	w ← w − (lr/(1−β₁ᵗ)) · (m / (√v/√(1−β₂ᵗ) + ε))
+//	w ← w − (η/(1−β₁ᵗ)) · (m / (√v/√(1−β₂ᵗ) + ε))
+//
+// AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101): the same
+// after
+//
+//	w ← w·(1 − η·λ)
+//
+// RMSProp (Tieleman and Hinton 2012, lecture 6.5):
+//
+//	v ← α·v + ((1−α)·g)·g
+//	w ← w − (η·g)/(√v + ε)
+//	m ← μ·m + g/(√v + ε),  w ← w − η·m     (with momentum)
+//
+// Adagrad (Duchi et al. 2011, https://jmlr.org/papers/v12/duchi11a.html):
+//
+//	v ← v + g·g
+//	w ← w − (η·g)/(√v + ε)
 type optimizer struct {
 	Optimizer
 	m, v   []float32
-	b1, b2 float64 // β₁ᵗ and β₂ᵗ, by repeated multiplication
+	b1, b2 float64  // β₁ᵗ and β₂ᵗ, by repeated multiplication
+	spans  [][2]int // of the flat vector: what is trained, from and to
 }
 
 // moments returns how many vectors of state the rule needs.
 func (o Optimizer) moments() int {
 	switch {
-	case o.Kind == Adam:
+	case o.Kind == Adam, o.Kind == AdamW, o.Kind == RMSProp && o.Momentum != 0:
 		return 2
-	case o.Kind == SGD && o.Momentum != 0:
+	case o.Kind == RMSProp, o.Kind == Adagrad, o.Kind == SGD && o.Momentum != 0:
 		return 1
 	}
 	return 0
 }
 
-func newOptimizer(o Optimizer, take func(int) []float32, n int) optimizer {
+func newOptimizer(o Optimizer, take func(int) []float32, l Layout) optimizer {
 	out := optimizer{Optimizer: o}
 	if o.moments() > 0 {
-		out.v = take(n)
+		out.v = take(l.Len())
 	}
 	if o.moments() > 1 {
-		out.m = take(n)
+		out.m = take(l.Len())
+	}
+	for _, e := range l {
+		switch n := len(out.spans); {
+		case e.Kind == Buffer:
+		case n > 0 && out.spans[n-1][1] == e.Offset:
+			out.spans[n-1][1] += e.Len
+		default:
+			out.spans = append(out.spans, [2]int{e.Offset, e.Offset + e.Len})
+		}
 	}
 	return out
 }
@@ -57,8 +95,8 @@ func (p *Program) ResetOptimizer() {
 	p.opt.b1, p.opt.b2 = 1, 1
 }
 
-// SetLearningRate changes the rate of the steps that follow; the optimizer's
-// state stays.
+// SetLearningRate changes the rate of the steps that follow, which a Schedule goes on
+// to change; the optimizer's state stays.
 func (p *Program) SetLearningRate(lr float64) error {
 	o := p.opt.Optimizer
 	o.LR = lr
@@ -69,43 +107,119 @@ func (p *Program) SetLearningRate(lr float64) error {
 	return nil
 }
 
-func (o *optimizer) update(w, g []float32) {
+// slope is how a rule sees a gradient: clipped, then with the decay of its weight.
+type slope struct{ factor, decay float32 }
+
+func (s slope) of(g, w float32) float32 {
+	g = float32(g * s.factor)
+	if s.decay != 0 {
+		g += float32(s.decay * w)
+	}
+	return g
+}
+
+// clip returns the factor that ClipNorm asks for, or an error where the gradient is
+// not finite and so has no direction to keep.
+func (o *optimizer) clip(g []float32) (float32, error) {
+	if o.ClipNorm == 0 {
+		return 1, nil
+	}
+	var sum float64
+	for _, s := range o.spans {
+		for _, v := range g[s[0]:s[1]] {
+			sum += float64(float64(v) * float64(v))
+		}
+	}
+	if sum-sum != 0 {
+		return 0, errors.New("the gradient is not finite, so that it cannot be clipped: the parameters have diverged")
+	}
+	return float32(min(1, o.ClipNorm/(math.Sqrt(sum)+1e-6))), nil
+}
+
+// update moves w along g, scaled by factor, in the step that follows step others.
+func (o *optimizer) update(w, g []float32, factor float32, step uint64) {
+	rate := o.Schedule.Rate(o.LR, step)
+	s := slope{factor, float32(o.WeightDecay)}
+	if o.Kind == Adam || o.Kind == AdamW {
+		o.b1 = float64(o.b1 * o.Beta1)
+		o.b2 = float64(o.b2 * o.Beta2)
+	}
+	for _, p := range o.spans {
+		o.span(w[p[0]:p[1]], g[p[0]:p[1]], p[0], s, rate)
+	}
+}
+
+// span is update for the parameters from offset at on.
+func (o *optimizer) span(w, g []float32, at int, s slope, rate float64) {
+	var m, v []float32
+	if o.v != nil {
+		v = o.v[at:][:len(w)]
+	}
+	if o.m != nil {
+		m = o.m[at:][:len(w)]
+	}
+	lr := float32(rate)
 	switch {
 	case o.Kind == Adam:
-		o.adam(w, g)
-	case o.Momentum != 0:
-		o.momentum(w, g)
-	default:
-		lr := float32(o.LR)
-		g = g[:len(w)]
+		o.adam(w, g, m, v, s, rate)
+	case o.Kind == AdamW:
+		keep := float32(1 - float64(rate*o.WeightDecay))
 		for i := range w {
-			w[i] -= float32(lr * g[i])
+			w[i] *= keep
+		}
+		s.decay = 0
+		o.adam(w, g, m, v, s, rate)
+	case o.Kind == RMSProp && o.Momentum != 0:
+		alpha, rest, mu, eps := float32(o.Alpha), float32(1-o.Alpha), float32(o.Momentum), float32(o.Epsilon)
+		for i := range w {
+			gi := s.of(g[i], w[i])
+			v[i] = flush(float32(alpha*v[i]) + float32(float32(rest*gi)*gi))
+			m[i] = flush(float32(mu*m[i]) + float32(gi/(kernel.Sqrt(v[i])+eps)))
+			w[i] -= float32(lr * m[i])
+		}
+	case o.Kind == RMSProp:
+		alpha, rest, eps := float32(o.Alpha), float32(1-o.Alpha), float32(o.Epsilon)
+		for i := range w {
+			gi := s.of(g[i], w[i])
+			v[i] = flush(float32(alpha*v[i]) + float32(float32(rest*gi)*gi))
+			w[i] -= float32(float32(lr*gi) / (kernel.Sqrt(v[i]) + eps))
+		}
+	case o.Kind == Adagrad:
+		eps := float32(o.Epsilon)
+		for i := range w {
+			gi := s.of(g[i], w[i])
+			v[i] = flush(v[i] + float32(gi*gi))
+			w[i] -= float32(float32(lr*gi) / (kernel.Sqrt(v[i]) + eps))
+		}
+	case o.Momentum != 0:
+		mu := float32(o.Momentum)
+		for i := range w {
+			gi := s.of(g[i], w[i])
+			t := flush(float32(mu*v[i]) + gi)
+			v[i] = t
+			if o.Nesterov {
+				t = gi + float32(mu*t)
+			}
+			w[i] -= float32(lr * t)
+		}
+	default:
+		for i := range w {
+			w[i] -= float32(lr * s.of(g[i], w[i]))
 		}
 	}
 }
 
-func (o *optimizer) momentum(w, g []float32) {
-	lr, mu := float32(o.LR), float32(o.Momentum)
-	g, v := g[:len(w)], o.v[:len(w)]
-	for i := range w {
-		t := flush(float32(mu*v[i]) + g[i])
-		v[i] = t
-		w[i] -= float32(lr * t)
-	}
-}
-
-func (o *optimizer) adam(w, g []float32) {
-	o.b1 = float64(o.b1 * o.Beta1)
-	o.b2 = float64(o.b2 * o.Beta2)
-	step := float32(o.LR / (1 - o.b1))
+func (o *optimizer) adam(w, g, m, v []float32, s slope, rate float64) {
+	step := float32(rate / (1 - o.b1))
 	root := float32(math.Sqrt(1 - o.b2))
 	b1, c1 := float32(o.Beta1), float32(1-o.Beta1)
 	b2, c2 := float32(o.Beta2), float32(1-o.Beta2)
 	eps := float32(o.Epsilon)
-	g, m, v := g[:len(w)], o.m[:len(w)], o.v[:len(w)]
+	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	for i := range w {
-		mi := flush(float32(b1*m[i]) + float32(c1*g[i]))
-		vi := flush(float32(b2*v[i]) + float32(float32(c2*g[i])*g[i]))
+		gi := s.of(g[i], w[i])
+		mi := flush(float32(b1*m[i]) + float32(c1*gi))
+		vi := flush(float32(b2*v[i]) + float32(float32(c2*gi)*gi))
 		m[i], v[i] = mi, vi
 		d := float32(kernel.Sqrt(vi)/root) + eps
 		w[i] -= float32(step * float32(mi/d))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"tacit/nn/internal/kernel"
 )
@@ -40,6 +41,7 @@ type Program struct {
 	rows    int // predictions of one example: 1, or the steps of a sequence
 	mixes   string
 	opt     optimizer
+	cox     cox
 	net     chain
 	mode    mode
 	shared  scratch
@@ -55,6 +57,7 @@ type Program struct {
 // returns a Program whose parameters are Init(Seed)'s.
 func Compile(spec Spec, o Options) (*Program, error) {
 	spec.Layers = cloneLayers(spec.Layers)
+	spec.Shape, spec.ClassWeights = slices.Clone(spec.Shape), slices.Clone(spec.ClassWeights)
 	g, c, err := measure(&spec, o)
 	if err != nil {
 		return nil, err
@@ -83,8 +86,11 @@ func (p *Program) lay(c *compiler, o Optimizer) {
 	n := p.graph.layout.Len()
 	p.params, p.grad = c.take(n), c.take(n)
 	c.params = p.params
-	p.opt = newOptimizer(o, c.take, n)
+	p.opt = newOptimizer(o, c.take, p.graph.layout)
 	p.input = c.take(c.batch * p.spec.Inputs)
+	if p.spec.Loss == Cox {
+		p.cox = c.cox(c.batch)
+	}
 	p.net = c.chain(p.graph.nodes)
 }
 
@@ -178,11 +184,12 @@ func (p *Program) Store(flat []float32) error {
 }
 
 // Step trains on one batch: forward, backward of the mean loss, and the
-// optimizer's update at the schedule's learning rate. The Metrics are of the parameters before the update. n may
-// change from call to call: the mean is over the n examples given. On any error
-// the parameters and the optimizer are as before. A feature or a loss that is NaN
-// or infinite is a *NonFiniteError; an update that overflows shows as one in the
-// next step.
+// optimizer's update at the schedule's learning rate. The Metrics are of the
+// parameters before the update. n may change from call to call: the mean is over the
+// n examples given. On any error the parameters, the optimizer and the count of steps
+// are as before. A feature or a loss that is NaN or infinite is a *NonFiniteError; a
+// gradient that is, is an error where it is to be clipped; an update that overflows
+// shows as one in the next step.
 func (p *Program) Step(b Batch) (Metrics, error) {
 	if p.opt.Kind == "" {
 		return Metrics{}, errors.New("nn: step: compiled without an optimizer")
@@ -191,8 +198,12 @@ func (p *Program) Step(b Batch) (Metrics, error) {
 	if err != nil {
 		return Metrics{}, err
 	}
+	factor, err := p.opt.clip(p.grad)
+	if err != nil {
+		return Metrics{}, fmt.Errorf("nn: after %d steps %w", p.mode.step, err)
+	}
 	p.net.commit()
-	p.opt.update(p.params, p.grad)
+	p.opt.update(p.params, p.grad, factor, p.mode.step)
 	p.mode.step++
 	return m, nil
 }
@@ -205,13 +216,13 @@ func (p *Program) Gradient(b Batch) (Metrics, error) {
 		return Metrics{}, err
 	}
 	if i := nonFinite(b.X); i >= 0 {
-		return Metrics{}, &NonFiniteError{Example: i / p.spec.Inputs}
+		return Metrics{}, &NonFiniteError{Example: i / p.spec.Inputs, Step: p.mode.step, Input: true}
 	}
 	p.forward(b.X, n, true)
 	var m Metrics
 	bad := p.meanLoss(&m, b, n)
 	if bad >= 0 {
-		return Metrics{}, &NonFiniteError{Example: bad}
+		return Metrics{}, &NonFiniteError{Example: bad, Step: p.mode.step}
 	}
 	p.net.backward(nil, b.X, n)
 	p.net.grad(p.grad, b.X, n)
@@ -219,15 +230,20 @@ func (p *Program) Gradient(b Batch) (Metrics, error) {
 }
 
 // Grad returns the gradient that the last Gradient or Step computed, in Layout
-// order. It is a view: the next call overwrites it.
+// order: before clipping and weight decay. It is a view: the next call overwrites it.
 func (p *Program) Grad() []float32 { return p.grad }
 
 // Evaluate returns the Metrics of a batch of any size. Parameters, gradient and
-// optimizer stay. A loss that is not finite shows as such in LossSum.
+// optimizer stay. A loss that is not finite shows as such in LossSum. Under Cox the
+// risk sets are of all examples of b, which takes memory where they are more than
+// Options.Batch.
 func (p *Program) Evaluate(b Batch) (Metrics, error) {
 	n, err := p.shape(b)
 	if err != nil {
 		return Metrics{}, err
+	}
+	if p.spec.Loss == Cox {
+		return p.evaluateCox(b, n), nil
 	}
 	var m Metrics
 	for i := 0; i < n; i += p.batch {
@@ -408,6 +424,9 @@ func (p *Program) shape(b Batch) (int, error) {
 		if w := p.targets(); len(b.Targets) != n*w {
 			return 0, fmt.Errorf("nn: targets have shape [%d], want [%d,%d] for layer %s (%s) under %s", len(b.Targets), n, w, last.path, last.layer.Kind, p.spec.Loss)
 		}
+		if err := p.checkTargets(b.Targets); err != nil {
+			return 0, err
+		}
 		return n, p.checkInput(b.X, n)
 	}
 	if b.Targets != nil {
@@ -460,12 +479,16 @@ func nonFinite(x []float32) int {
 	return -1
 }
 
-// NonFiniteError says that a feature or the loss of an example is NaN or infinite:
-// its row is damaged, or the parameters have diverged.
+// NonFiniteError says that a feature or the loss of an example is NaN or infinite.
 type NonFiniteError struct {
-	Example int // its row in the batch
+	Example int    // its row in the batch
+	Step    uint64 // steps taken before
+	Input   bool   // a feature; else the loss
 }
 
 func (e *NonFiniteError) Error() string {
-	return fmt.Sprintf("nn: example %d of the batch has a feature or a loss that is not finite", e.Example)
+	if e.Input {
+		return fmt.Sprintf("nn: after %d steps: example %d of the batch has a feature that is not finite: its row is damaged", e.Step, e.Example)
+	}
+	return fmt.Sprintf("nn: after %d steps: example %d of the batch has a loss that is not finite: its target is damaged or the parameters have diverged", e.Step, e.Example)
 }

@@ -1,10 +1,6 @@
 package nn
 
-import (
-	"fmt"
-	"math"
-	"strings"
-)
+import "fmt"
 
 // Layer kinds. Each is described where it is built; [LayerKinds] lists them.
 const (
@@ -75,7 +71,7 @@ type Spec struct {
 	Layers []Layer
 	Loss   string // BinaryCrossEntropy, CrossEntropy, MSE, MAE, Huber or Cox
 
-	ClassWeights   []float64 // entropies: the weight of each class's examples; nil: all 1
+	ClassWeights   []float64 // entropies: the weight of each class's examples, for BinaryCrossEntropy of labels 0 and 1; nil: all 1
 	LabelSmoothing float64   // entropies: the share of a label that is spread over all classes, 0 ≤ ε < 1
 	Delta          float64   // Huber: where the square ends; 0: 1
 }
@@ -168,58 +164,6 @@ func (s Spec) NumParams() int {
 func (s Spec) Validate() error {
 	_, err := s.graph()
 	return err
-}
-
-// checkLoss reports what is wrong with the loss and its options for a network
-// whose last layer gives shape out.
-func (s *Spec) checkLoss(last *node, bad func(format string, a ...any)) {
-	out := last.out
-	classes := out[len(out)-1]
-	where := fmt.Sprintf("layer %s (%s)", last.path, last.layer.Kind)
-	entropy := s.Loss == BinaryCrossEntropy || s.Loss == CrossEntropy
-	switch s.Loss {
-	case BinaryCrossEntropy, CrossEntropy:
-		if k := last.layer.Kind; k == Sigmoid || k == Softmax {
-			bad("%s: %s takes logits, so the last layer must not be a %s (the loss applies the sigmoid or softmax)", where, s.Loss, k)
-		}
-		if s.Loss == BinaryCrossEntropy && classes != 1 {
-			bad("%s: shape %s does not fit %s, want [1]", where, shape(out), s.Loss)
-		}
-		if s.Loss == CrossEntropy && classes < 2 {
-			bad("%s: shape %s does not fit %s, want at least [2]", where, shape(out), s.Loss)
-		}
-		if len(out) > 2 {
-			bad("%s: shape %s does not fit %s, want [classes] or [steps, classes]", where, shape(out), s.Loss)
-		}
-	case MSE, MAE, Huber:
-	case Cox:
-		if size(out) != 1 {
-			bad("%s: shape %s does not fit %s, want [1]", where, shape(out), s.Loss)
-		}
-	default:
-		bad("unknown loss %q, want one of %s%s", s.Loss, strings.Join(Losses(), ", "), nearest(s.Loss, Losses()))
-		return
-	}
-	if s.Loss == BinaryCrossEntropy {
-		classes = 2
-	}
-	switch {
-	case !entropy && s.ClassWeights != nil:
-		bad("%s has no class weights", s.Loss)
-	case s.ClassWeights != nil && len(s.ClassWeights) != classes:
-		bad("%d class weights, want %d", len(s.ClassWeights), classes)
-	}
-	for i, w := range s.ClassWeights {
-		if !(w > 0 && w <= 1e6) { // written so that NaN fails
-			bad("the weight of class %d is %v, want above 0 and at most 1e6", i, w)
-		}
-	}
-	if v := s.LabelSmoothing; v != 0 && (!entropy || !(v > 0 && v < 1)) {
-		bad("label smoothing is %v, want from 0 to below 1, and only with an entropy", v)
-	}
-	if v := s.Delta; v != 0 && (s.Loss != Huber || !(v > 0 && v <= math.MaxFloat32)) {
-		bad("delta is %v, want above 0, and only with %s", v, Huber)
-	}
 }
 
 // nearest returns a hint about a known name close to an unknown one, or "".
