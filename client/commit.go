@@ -293,6 +293,9 @@ func (a *Agent) onRunDone(m *wire.RunDone) error {
 		return nil
 	}
 	delete(a.runs, r.id)
+	if a.opt.Load == nil && a.opt.Data == nil {
+		r.leave()
+	}
 	a.compact()
 	a.log.Info("run ended", "run", r.id.Short(), "state", string(m.State), "reason", m.Reason, "model", m.Model.Short())
 	a.status.done(string(m.State), m.Model)

@@ -19,10 +19,10 @@ const Format = "agent/v1"
 
 // Config is what agent.yaml says.
 type Config struct {
-	Site   string         // this branch's name; joining must name the same one
-	Server ServerRef      // zero: what joining left in the state directory
-	State  string         // directory of keys, journal and evidence
-	Data   dataset.Source // this branch's own rows
+	Site   string                    // this branch's name; joining must name the same one
+	Server ServerRef                 // zero: what joining left in the state directory
+	State  string                    // directory of keys, journal and evidence
+	Data   map[string]dataset.Source // this branch's own data sets, by name
 	Policy Policy
 }
 
@@ -69,14 +69,10 @@ func (c *Config) Validate() error {
 
 // file is agent.yaml as it is written.
 type file struct {
-	Tacit string `yaml:"tacit"`
-	Site  string `yaml:"site"`
-	State string `yaml:"state"`
-	Data  struct {
-		Path   string `yaml:"path"`
-		Split  string `yaml:"split"`
-		Center string `yaml:"center"`
-	} `yaml:"data"`
+	Tacit  string                `yaml:"tacit"`
+	Site   string                `yaml:"site"`
+	State  string                `yaml:"state"`
+	Data   map[string]sourceFile `yaml:"data"`
 	Server struct {
 		URL     string `yaml:"url"`
 		TLS     string `yaml:"tls"`
@@ -104,7 +100,6 @@ func ParseConfig(src []byte, filename string) (*Config, error) {
 	}
 	c := &Config{Site: f.Site, Policy: Policy(f.Policy)}
 	c.State = resolve(filename, f.State)
-	c.Data = dataset.Source{Path: resolve(filename, f.Data.Path), Split: resolve(filename, f.Data.Split), Center: f.Data.Center}
 	c.Server.URL = f.Server.URL
 	var errs []error
 	pin := func(key, text string, into interface{ UnmarshalText([]byte) error }) {
@@ -118,10 +113,9 @@ func ParseConfig(src []byte, filename string) (*Config, error) {
 	pin("tls", f.Server.TLS, &c.Server.TLS)
 	pin("channel", f.Server.Channel, &c.Server.Channel)
 	pin("charter", f.Server.Charter, &c.Server.Charter)
-	if f.Data.Path == "" {
-		errs = append(errs, errors.New("data: path: no file"))
-	}
-	errs = append(errs, c.Validate())
+	data, err := sources(f.Data, filename)
+	c.Data = data
+	errs = append(errs, err, c.Validate())
 	if err := errors.Join(errs...); err != nil {
 		lines := strings.Split(err.Error(), "\n")
 		return nil, errors.New(filename + ": " + strings.Join(lines, "\n"+filename+": "))
@@ -142,14 +136,7 @@ func (c *Config) YAML() string {
 	line("tacit: "+Format, "")
 	line("site: "+quoteYAML(c.Site), "this branch's name in the federation")
 	line("state: "+quoteYAML(c.State), "directory of this agent's keys, journal and evidence")
-	line("data:", "this branch's own rows; they never leave this machine")
-	line("  path: "+quoteYAML(c.Data.Path), "CSV, as the plan's schema describes it")
-	if c.Data.Split != "" {
-		line("  split: "+quoteYAML(c.Data.Split), "which row trains and which tests")
-	}
-	if c.Data.Center != "" {
-		line("  center: "+quoteYAML(c.Data.Center), "this branch's name in the split file")
-	}
+	sourcesYAML(line, c.Data)
 	if !c.Server.IsZero() {
 		line("server:", "pinned by the joining string")
 		line("  url: "+quoteYAML(c.Server.URL), "")

@@ -17,8 +17,13 @@ import (
 
 func TestConfigRoundTrip(t *testing.T) {
 	for _, want := range []*Config{
-		{Site: "cleveland", State: "/var/lib/tacit", Data: dataset.Source{Path: "/data/rows.csv"}},
-		{Site: "va: 2 # east", State: "/s", Data: dataset.Source{Path: "/a b.csv", Split: "/split.csv", Center: "va"},
+		{Site: "cleveland", State: "/var/lib/tacit", Data: map[string]dataset.Source{"rows": {Path: "/data/rows.csv"}}},
+		{Site: "va: 2 # east", State: "/s", Data: map[string]dataset.Source{
+			"heart":     {Path: "/a b.csv", Split: "/split.csv", Center: "va"},
+			"images":    {Format: "idx", Path: "/x-images.gz", Labels: "/x-labels.gz", Test: "/t-images", TestLabels: "/t-labels", Memory: 1 << 20},
+			"warehouse": {Format: "postgres", DSN: "env:WAREHOUSE_DSN", Query: "select \"a\", b from t -- all"},
+			"lake":      {Format: "mysql", DSN: "file:/etc/lake.dsn", Query: "select 1"},
+		},
 			Server: ServerRef{URL: "wss://h:1/tacit/v1", TLS: id.Digest{1}, Channel: id.Digest{2}, Charter: id.CharterHash{3}},
 			Policy: Policy{Allow: []string{"logreg", id.PlanHash{4}.String()}, MinBranches: 4, MaxRounds: 20, Hours: "22:00-06:00"}},
 	} {
@@ -36,32 +41,43 @@ func TestConfigRoundTrip(t *testing.T) {
 }
 
 func TestConfigPaths(t *testing.T) {
-	c, err := ParseConfig([]byte("tacit: agent/v1\nsite: a\nstate: state\ndata: {path: ../rows.csv}\n"), "/etc/tacit/agent.yaml")
+	c, err := ParseConfig([]byte("tacit: agent/v1\nsite: a\nstate: state\ndata:\n  one: {path: ../rows.csv, memory: 512MiB}\n  two: {format: mysql, query: q, dsn_file: dsn}\n"), "/etc/tacit/agent.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.State != filepath.FromSlash("/etc/tacit/state") || c.Data.Path != filepath.FromSlash("/etc/rows.csv") || c.Data.Split != "" {
+	one := dataset.Source{Path: filepath.FromSlash("/etc/rows.csv"), Memory: 512 << 20}
+	two := dataset.Source{Format: "mysql", Query: "q", DSN: "file:" + filepath.FromSlash("/etc/tacit/dsn")}
+	if c.State != filepath.FromSlash("/etc/tacit/state") || c.Data["one"] != one || c.Data["two"] != two {
 		t.Errorf("%+v", c)
 	}
 }
 
 func TestConfigRejects(t *testing.T) {
-	const good = "tacit: agent/v1\nsite: a\nstate: s\ndata:\n  path: r.csv\n"
+	const good = "tacit: agent/v1\nsite: a\nstate: s\ndata:\n  rows: {path: r.csv}\n"
 	for name, c := range map[string]struct{ src, want string }{
-		"unknown key":     {good + "polcy: {}\n", `agent.yaml:6:1: unknown key "polcy"; did you mean "policy"?`},
-		"nested key":      {good + "policy:\n  alow: []\n", `agent.yaml:7:3: unknown key "policy.alow"; did you mean "policy.allow"?`},
-		"wrong type":      {good + "policy:\n  max_rounds: many\n", "agent.yaml:7:15: "},
-		"not a list":      {good + "policy:\n  allow: logreg\n", "agent.yaml:7:10: "},
-		"twice":           {good + "site: b\n", "agent.yaml:6:1: "},
-		"another format":  {strings.Replace(good, "v1", "v2", 1), `tacit: "agent/v2"`},
-		"no site":         {strings.Replace(good, "site: a\n", "", 1), "site: the name is empty"},
-		"no state":        {strings.Replace(good, "state: s\n", "", 1), "state: no directory"},
-		"no data":         {"tacit: agent/v1\nsite: a\nstate: s\n", "data: path: no file"},
-		"bad hours":       {good + "policy: {hours: \"late\", allow: [x]}\n", `"late" is no span of the day`},
-		"negative":        {good + "policy: {min_branches: -1, allow: [x]}\n", "min_branches: -1"},
-		"unpinned server": {good + "server:\n  url: wss://h/\n", "without it the server is not pinned"},
-		"bad pin":         {good + "server:\n  url: wss://h/\n  channel: abc\n", "channel: "},
-		"no wss":          {good + "server:\n  url: http://h/\n", "no wss:// address"},
+		"unknown key":          {good + "polcy: {}\n", `agent.yaml:6:1: unknown key "polcy"; did you mean "policy"?`},
+		"nested key":           {good + "policy:\n  alow: []\n", `agent.yaml:7:3: unknown key "policy.alow"; did you mean "policy.allow"?`},
+		"wrong type":           {good + "policy:\n  max_rounds: many\n", "agent.yaml:7:15: "},
+		"not a list":           {good + "policy:\n  allow: logreg\n", "agent.yaml:7:10: "},
+		"twice":                {good + "site: b\n", "agent.yaml:6:1: "},
+		"another format":       {strings.Replace(good, "v1", "v2", 1), `tacit: "agent/v2"`},
+		"no site":              {strings.Replace(good, "site: a\n", "", 1), "site: the name is empty"},
+		"no state":             {strings.Replace(good, "state: s\n", "", 1), "state: no directory"},
+		"no data":              {"tacit: agent/v1\nsite: a\nstate: s\n", "data: no data set; name one"},
+		"a set without a name": {"tacit: agent/v1\nsite: a\nstate: s\ndata: {path: r.csv}\n", "agent.yaml:4:14: data sets have names: data: {rows: {path: …}}"},
+		"unknown key of a set": {strings.Replace(good, "path:", "pth:", 1), `agent.yaml:5:10: unknown key "data.rows.pth"; did you mean "data.rows.path"?`},
+		"a bad name":           {strings.Replace(good, "rows:", "\"\":", 1), "agent.yaml: data: : the name is empty"},
+		"a set's wrong type":   {strings.Replace(good, "r.csv", "[r.csv]", 1), "agent.yaml:5:16: "},
+		"unknown format":       {strings.Replace(good, "{path", "{format: cvs, path", 1), "data: rows: format is \"cvs\", want one of csv"},
+		"no path":              {strings.Replace(good, "path: r.csv", "center: a", 1), "data: rows: no path"},
+		"no connection string": {strings.Replace(good, "path: r.csv", "format: postgres, query: q", 1), "data: rows: postgres needs dsn_env"},
+		"two of them":          {strings.Replace(good, "path: r.csv", "format: postgres, query: q, dsn_env: a, dsn_file: b", 1), "dsn_env and dsn_file"},
+		"memory":               {strings.Replace(good, "r.csv", "r.csv, memory: lots", 1), `memory: "lots" is no size`},
+		"bad hours":            {good + "policy: {hours: \"late\", allow: [x]}\n", `"late" is no span of the day`},
+		"negative":             {good + "policy: {min_branches: -1, allow: [x]}\n", "min_branches: -1"},
+		"unpinned server":      {good + "server:\n  url: wss://h/\n", "without it the server is not pinned"},
+		"bad pin":              {good + "server:\n  url: wss://h/\n  channel: abc\n", "channel: "},
+		"no wss":               {good + "server:\n  url: http://h/\n", "no wss:// address"},
 	} {
 		_, err := ParseConfig([]byte(c.src), "agent.yaml")
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -107,6 +123,29 @@ func TestPolicy(t *testing.T) {
 	} {
 		if got := c.policy.judge(pl, hash, c.branches, c.now); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestConfigSource(t *testing.T) {
+	one := &Config{Data: map[string]dataset.Source{"rows": {Path: "r"}}}
+	two := &Config{Data: map[string]dataset.Source{"b": {Path: "r"}, "a": {Path: "s"}}}
+	for _, c := range []struct {
+		cfg              *Config
+		name, path, want string
+	}{
+		{one, "", "r", ""},
+		{one, "rows", "r", ""},
+		{two, "a", "s", ""},
+		{one, "row", "", `there is no data set "row" here, only rows`},
+		{two, "", "", "there are several data sets (a, b), and none of them is named"},
+	} {
+		s, err := c.cfg.Source(c.name)
+		if c.want == "" && (err != nil || s.Path != c.path || c.name != "" && s.Name != c.name) {
+			t.Errorf("%q: %+v, %v", c.name, s, err)
+		}
+		if c.want != "" && (err == nil || err.Error() != c.want || err.(*SourceError).Hint() == "") {
+			t.Errorf("%q: %v, want %q", c.name, err, c.want)
 		}
 	}
 }

@@ -141,14 +141,21 @@ func (a *Agent) loadRows(r *run) (wire.Refusal, error) {
 	case a.opt.Data != nil:
 		load = func(*plan.Plan) (*dataset.Data, error) { return a.opt.Data, nil }
 	default:
-		load = func(p *plan.Plan) (*dataset.Data, error) { return dataset.Load(p, a.cfg.Data) }
+		load = func(p *plan.Plan) (*dataset.Data, error) {
+			source, err := a.cfg.Source(p.Data.Source)
+			if err != nil {
+				return nil, err
+			}
+			return dataset.LoadContext(a.ctx, p, source)
+		}
 	}
 	data, err := load(r.plan)
 	var rows *dataset.Error
+	var source *SourceError
 	switch {
-	case errors.As(err, &rows):
-		// One code for whatever does not fit: which row or bound it was is for this
-		// side's log alone.
+	case errors.As(err, &rows), errors.As(err, &source):
+		// One code for whatever does not fit: which row or bound it was, or which data
+		// sets there are, is for this side's log alone.
 		return wire.RefusalSchemaMismatch, err
 	case err != nil:
 		return wire.RefusalResources, err

@@ -194,8 +194,11 @@ func TestRefusals(t *testing.T) {
 			b.opt.Load = readText("a,b,y\n1,2,0\n1,2222,1\n")
 		}, wire.RefusalSchemaMismatch},
 		"no file": {func(b *branch, c *coordinator) {
-			b.opt.Load, b.cfg.Data.Path = nil, "/nonexistent/rows.csv"
+			b.opt.Load, b.cfg.Data = nil, map[string]dataset.Source{"rows": {Path: "/nonexistent/rows.csv"}}
 		}, wire.RefusalResources},
+		"no such data set": {func(b *branch, c *coordinator) {
+			b.opt.Load, b.cfg.Data = nil, map[string]dataset.Source{"a": {Path: "a.csv"}, "b": {Path: "b.csv"}}
+		}, wire.RefusalSchemaMismatch},
 		"another charter": {func(b *branch, c *coordinator) {
 			c.offer = func(m *wire.PlanOffer) { m.Charter[0] ^= 1 }
 		}, wire.RefusalCharterMismatch},

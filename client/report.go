@@ -27,8 +27,10 @@ func (a *Agent) train(r *run, at *attempt) {
 	trainer, rec := r.trainer, r.model.rec
 	task, round := at.task, at.round
 	a.status.stage("training")
+	r.training.Add(1)
 	a.training.Go(func() {
 		defer cancel()
+		defer r.training.Done()
 		t := trained{run: r.id, at: at}
 		t.result, t.err = trainer.Train(ctx, rec, task, round)
 		select {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -55,7 +56,8 @@ type run struct {
 	canonical []byte
 	data      *dataset.Data
 	trainer   Trainer
-	first     id.ModelHash // as the log has it
+	training  sync.WaitGroup // who reads data
+	first     id.ModelHash   // as the log has it
 
 	member  *secureagg.Member
 	roster  id.RosterHash // that member was made for
@@ -144,6 +146,17 @@ func (r *run) stopTraining() {
 func (r *run) giveUp() {
 	r.stopTraining()
 	r.attempt = nil
+}
+
+// leave closes the rows of a run that is over, once no training reads them.
+func (r *run) leave() {
+	if r.data == nil {
+		return
+	}
+	go func() {
+		r.training.Wait()
+		r.data.Close()
+	}()
 }
 
 // active returns the run if its plan was accepted in this session and its member is

@@ -189,7 +189,7 @@ func (s *story) admit(site heartdisease.Site) error {
 	}
 	cfg := &client.Config{
 		Site: site.Name, State: "state",
-		Data:   dataset.Source{Path: "data/" + site.File, Split: "data/split.csv", Center: site.Name},
+		Data:   map[string]dataset.Source{"rows": {Path: "data/" + site.File, Split: "data/split.csv", Center: site.Name}},
 		Policy: client.Policy{Allow: []string{plan.LogReg, plan.MLP}, MinBranches: 4},
 	}
 	config := filepath.Join(dir, "agent.yaml")

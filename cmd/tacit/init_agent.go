@@ -16,7 +16,9 @@ import (
 type initAgentCommand struct {
 	File        string   `arg:"" optional:"" default:"agent.yaml" help:"File to write; by default agent.yaml."`
 	Site        string   `required:"" help:"This branch's name in the federation."`
-	Data        string   `required:"" type:"path" help:"This branch's rows."`
+	Data        string   `required:"" type:"path" help:"A file, or folder of images, of this branch. The agent's file holds as many data sets as you add to it."`
+	Name        string   `default:"rows" help:"What plans and --data call this data set."`
+	Format      string   `help:"csv, idx, npy, images, text or parquet; by default as the file's name ends."`
 	Split       string   `type:"path" help:"Which row trains and which tests."`
 	Center      string   `help:"This branch's name in the split file, where that lists several."`
 	State       string   `default:"state" help:"Directory of keys, journal and evidence; a relative path is relative to FILE."`
@@ -27,7 +29,7 @@ type initAgentCommand struct {
 func (x *initAgentCommand) Run(c *console) error {
 	cfg := &client.Config{
 		Site: x.Site, State: x.State,
-		Data:   dataset.Source{Path: x.Data, Split: x.Split, Center: x.Center},
+		Data:   map[string]dataset.Source{x.Name: {Format: x.Format, Path: x.Data, Split: x.Split, Center: x.Center}},
 		Policy: client.Policy{Allow: x.Allow, MinBranches: x.MinBranches},
 	}
 	text := []byte(cfg.YAML())

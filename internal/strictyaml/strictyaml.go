@@ -95,12 +95,18 @@ func problem(tk *token.Token, message string, lines []string) Problem {
 	return p
 }
 
-// findUnknown walks the mappings that correspond to structs.
+// findUnknown walks the mappings that correspond to structs, or to maps of them.
 func findUnknown(n ast.Node, t reflect.Type, prefix string, lines []string) (out []Problem) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	m, ok := n.(*ast.MappingNode)
+	if ok && t.Kind() == reflect.Map {
+		for _, v := range m.Values {
+			out = append(out, findUnknown(v.Value, t.Elem(), prefix+v.Key.GetToken().Value+".", lines)...)
+		}
+		return out
+	}
 	if !ok || t.Kind() != reflect.Struct {
 		return nil
 	}

@@ -12,6 +12,9 @@ type sample struct {
 		Key string `yaml:"key"`
 	} `yaml:"tls"`
 	List []string `yaml:"list"`
+	Sets map[string]struct {
+		Path string `yaml:"path"`
+	} `yaml:"sets"`
 }
 
 func TestDecode(t *testing.T) {
@@ -29,6 +32,7 @@ func TestDecode(t *testing.T) {
 		"unknown key":      {"lisen: a\n", "f.yaml:1:1: unknown key \"lisen\"; did you mean \"listen\"?\n    lisen: a\n    ^"},
 		"nested unknown":   {"tls:\n  kye: a\n", "f.yaml:2:3: unknown key \"tls.kye\"; did you mean \"tls.key\"?"},
 		"two unknown keys": {"lisen: a\nprot: 1\n", "f.yaml:2:1: unknown key \"prot\"; did you mean \"port\"?"},
+		"unknown in a map": {"sets:\n  one: {path: a}\n  two: {paht: b}\n", "f.yaml:3:9: unknown key \"sets.two.paht\"; did you mean \"sets.two.path\"?"},
 		"nothing near":     {"zzzzzzzzz: a\n", "f.yaml:1:1: unknown key \"zzzzzzzzz\"\n"},
 		"wrong type":       {"port: many\n", "f.yaml:1:7: "},
 		"duplicate":        {"port: 1\nport: 2\n", "f.yaml:2:1: "},
