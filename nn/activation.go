@@ -1,6 +1,10 @@
 package nn
 
-import "tacit/nn/internal/kernel"
+import (
+	"fmt"
+
+	"tacit/nn/internal/kernel"
+)
 
 // reluKind: y = max(x, 0); ∂x = δ where y > 0, else 0.
 var reluKind = kind{name: ReLU, shape: sameShape, build: func(*compiler, *node) op { return relu{} }}
@@ -26,6 +30,105 @@ func (relu) backward(dx, dy, _, y []float32, _ int) {
 		} else {
 			dx[j] = 0
 		}
+	}
+}
+
+// leakyReLUKind: y = x where x > 0, else slope·x; ∂x = δ where x > 0, else slope·δ
+// (Maas, Hannun, Ng 2013).
+var leakyReLUKind = kind{
+	name: LeakyReLU, fields: []string{"slope"},
+	shape: func(l *Layer, in []int) ([]int, error) {
+		if s := l.Slope; s != 0 && !(s >= 0x1p-24 && s <= 1) { // written so that NaN fails
+			return nil, fmt.Errorf("slope is %v, want %v to 1, or 0 for %v", s, 0x1p-24, defaultSlope)
+		}
+		return in, nil
+	},
+	build: func(_ *compiler, n *node) op { return leakyReLU{float32(n.layer.slope())} },
+}
+
+const defaultSlope = 0.01
+
+func (l *Layer) slope() float64 {
+	if l.Slope == 0 {
+		return defaultSlope
+	}
+	return l.Slope
+}
+
+type leakyReLU struct{ slope float32 }
+
+func (l leakyReLU) forward(y, x []float32, _ int, _ *mode) {
+	for j, v := range x[:len(y)] {
+		if !(v > 0) { // a NaN passes
+			v *= l.slope
+		}
+		y[j] = v
+	}
+}
+
+func (l leakyReLU) backward(dx, dy, x, _ []float32, _ int) {
+	if dx == nil {
+		return
+	}
+	for j, v := range x[:len(dx)] {
+		if v > 0 {
+			dx[j] = dy[j]
+		} else {
+			dx[j] = dy[j] * l.slope
+		}
+	}
+}
+
+// geluKind: y = x·Φ(x) with Φ(x) = (1 + erf(x/√2))/2, the standard normal
+// distribution function; ∂x = δ·(Φ(x) + x·φ(x)) with φ(x) = e^(−x²/2)/√(2π)
+// (Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, not its
+// approximation by tanh).
+var geluKind = kind{name: GELU, shape: sameShape, build: func(*compiler, *node) op { return gelu{} }}
+
+type gelu struct{}
+
+func (gelu) forward(y, x []float32, _ int, _ *mode) {
+	for j, v := range x[:len(y)] {
+		y[j] = v * normalCDF(v)
+	}
+}
+
+func (gelu) backward(dx, dy, x, _ []float32, _ int) {
+	if dx == nil {
+		return
+	}
+	const density = 0.398942280401432678 // 1/√(2π)
+	for j, v := range x[:len(dx)] {
+		d := float32(density * kernel.Exp(float32(-0.5*float32(v*v))))
+		dx[j] = dy[j] * kernel.FMA(v, d, normalCDF(v))
+	}
+}
+
+// normalCDF returns Φ(x), with an absolute error below 2^-23.
+func normalCDF(x float32) float32 {
+	const invSqrt2 = 0.707106781186547524
+	return float32(0.5 * float32(1+kernel.Erf(float32(x*invSqrt2))))
+}
+
+// siluKind: y = x·σ(x); ∂x = δ·σ(x)·(1 + x·(1 − σ(x))) (Elfwing, Uchibe, Doya 2017,
+// https://arxiv.org/abs/1702.03118).
+var siluKind = kind{name: SiLU, shape: sameShape, build: func(*compiler, *node) op { return silu{} }}
+
+type silu struct{}
+
+func (silu) forward(y, x []float32, _ int, _ *mode) {
+	for j, v := range x[:len(y)] {
+		y[j] = v * kernel.Sigmoid(v)
+	}
+}
+
+func (silu) backward(dx, dy, x, _ []float32, _ int) {
+	if dx == nil {
+		return
+	}
+	for j, v := range x[:len(dx)] {
+		s := kernel.Sigmoid(v)
+		dx[j] = dy[j] * float32(s*kernel.FMA(v, 1-s, 1))
 	}
 }
 
