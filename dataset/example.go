@@ -80,11 +80,18 @@ type Statistics struct{ N, Sum, SumSq []float64 }
 type tally struct {
 	n     int
 	stats Statistics
+	low   []float64 // per feature: its least and its greatest u
+	high  []float64
 	print uint64 // fingerprint of all values so far, in this order
 }
 
 func newTally(l *layout) *tally {
-	return &tally{stats: Statistics{N: make([]float64, l.stat), Sum: make([]float64, l.stat), SumSq: make([]float64, l.stat)}}
+	t := &tally{stats: Statistics{N: make([]float64, l.stat), Sum: make([]float64, l.stat), SumSq: make([]float64, l.stat)}}
+	t.low, t.high = make([]float64, l.stat), make([]float64, l.stat)
+	for i := range t.low {
+		t.low[i], t.high[i] = math.Inf(1), math.Inf(-1)
+	}
+	return t
 }
 
 func (t *tally) add(x *example) {
@@ -100,14 +107,17 @@ func (t *tally) add(x *example) {
 			s.N[i]++
 			s.Sum[i] += u
 			s.SumSq[i] += float64(u * u) // the conversion forbids a fused multiply-add
+			t.low[i], t.high[i] = min(t.low[i], u), max(t.high[i], u)
 		}
 		return
 	}
 	for f := range width {
 		sum, squares := 0.0, 0.0
 		for i := f; i < len(x.u); i += width {
-			sum += x.u[i]
-			squares += float64(x.u[i] * x.u[i])
+			u := x.u[i]
+			sum += u
+			squares += float64(u * u)
+			t.low[f], t.high[f] = min(t.low[f], u), max(t.high[f], u)
 		}
 		s.N[f]++
 		s.Sum[f] += float64(sum / positions)

@@ -143,7 +143,7 @@ func (l *loading) readFolder() (*Data, error) {
 	total := int64(len(p.files)) * int64(l.width)
 	if total > l.memory {
 		t := l.table(p)
-		t.stats = new(Statistics)
+		t.stats = new(tally)
 		return l.drawn(t)
 	}
 	all := &pixels{width: l.width, b: make([]byte, total), labels: p.labels}

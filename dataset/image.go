@@ -145,7 +145,7 @@ func (l *loading) readPixels() (*Data, error) {
 	}
 	l.closers = append(l.closers, f)
 	t := l.table(&pixelFile{in: f, name: l.name, start: start, width: l.width, labels: labels})
-	t.stats, t.fresh = new(Statistics), l.file.check
+	t.stats, t.fresh = new(tally), l.file.check
 	return l.drawn(t)
 }
 

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,7 +87,7 @@ func LoadContext(ctx context.Context, p *plan.Plan, src Source) (*Data, error) {
 		return nil, err
 	}
 	l.src.Path, l.src.Labels, l.name = src.Test, src.TestLabels, src.Test
-	l.closers = nil
+	l.closers, l.ctx, l.labels = nil, ctx, nil
 	test, err := l.read()
 	if err != nil {
 		d.Close()
@@ -132,15 +133,22 @@ type loading struct {
 	closers   []io.Closer
 }
 
+var errClosed = errors.New("dataset: the data is closed")
+
 // again reports whether the source can be read more than once.
 func (l *loading) again() bool { return l.rows == nil }
 
 // reader opens the source's bytes.
-func (l *loading) reader() (*plain, error) {
+func (l *loading) reader() (in *plain, err error) {
 	if l.rows != nil {
-		return decompress(l.name, l.rows)
+		in, err = decompress(l.name, l.rows)
+	} else {
+		in, err = l.file.reader()
 	}
-	return l.file.reader()
+	if err == nil {
+		in.ctx = l.ctx
+	}
+	return in, err
 }
 
 // read loads the source as its format asks. The data's own context outlives ctx,
@@ -149,17 +157,22 @@ func (l *loading) read() (d *Data, err error) {
 	if l.splitFile != nil && l.plan.Data.Kind != plan.KindTable && l.plan.Data.Kind != "" {
 		return nil, fail(l.splitFile.name, "a split file divides the rows of a table", "remove split; name the test examples as test")
 	}
-	life, stop := context.WithCancel(context.WithoutCancel(l.ctx))
-	unlink := context.AfterFunc(l.ctx, stop)
+	outer := l.ctx
+	life, stop := context.WithCancelCause(context.WithoutCancel(outer))
+	unlink := context.AfterFunc(outer, func() { stop(context.Cause(outer)) })
+	if outer.Err() != nil {
+		stop(context.Cause(outer)) // not only soon
+	}
 	l.ctx = life
+	end := func() { stop(errClosed) }
 	defer func() {
 		unlink()
 		if err != nil {
-			(&Data{closers: l.closers, stop: stop}).Close()
+			(&Data{closers: l.closers, stop: end}).Close()
 			d = nil
 			return
 		}
-		d.closers, d.stop = l.closers, stop
+		d.closers, d.stop = l.closers, end
 	}()
 	l.width = l.layout.width
 	if l.format == formatImages {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/flate"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -77,6 +78,14 @@ type plain struct {
 	io.Reader
 	in         *os.File // nil: somebody else's
 	compressed bool
+	ctx        context.Context // ends the reading; may be nil
+}
+
+func (p *plain) Read(b []byte) (int, error) {
+	if p.ctx != nil && p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
+	}
+	return p.Reader.Read(b)
 }
 
 func (p *plain) Close() error {

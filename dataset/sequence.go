@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -53,7 +54,7 @@ func newSequence(l layout, file string, buffer int64, open func() (cursor, error
 func sequenceOf(l layout, file string, buffer int64, sums *tally, open func() (cursor, error)) *Table {
 	q := &sequence{layout: l, file: file, n: sums.n, print: sums.print, open: open}
 	q.buffer = int(min(max(buffer/l.bytes(), 1), int64(max(sums.n, 1))))
-	return &Table{layout: l, n: sums.n, sequence: q, stats: &sums.stats, file: file}
+	return &Table{layout: l, n: sums.n, sequence: q, stats: sums, file: file}
 }
 
 func (q *sequence) bytes() int64 { return int64(q.buffer) * q.layout.bytes() }
@@ -106,6 +107,8 @@ func (k *checked) next(x *example) error {
 	if k.read++; k.read < k.q.n {
 		return nil
 	}
+	// Looking whether there is more may overwrite what x shares with the cursor.
+	x.u, x.labels, x.targets = slices.Clone(x.u), slices.Clone(x.labels), slices.Clone(x.targets)
 	var more example
 	switch err := k.c.next(&more); {
 	case err == nil, k.sums.print != k.q.print:

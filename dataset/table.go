@@ -16,7 +16,7 @@ type Table struct {
 	n        int
 	indexed  indexed
 	sequence *sequence
-	stats    *Statistics  // of examples that are not in memory
+	stats    *tally       // of examples that are not in memory
 	file     string       // for errors
 	fresh    func() error // reports a source that changed; may be nil
 }
@@ -34,8 +34,13 @@ func (t *Table) Streamed() bool { return t.sequence != nil }
 
 // Statistics returns the table's sums. Examples are added in file order.
 func (t *Table) Statistics() Statistics {
+	s := &t.sums().stats
+	return Statistics{N: slices.Clone(s.N), Sum: slices.Clone(s.Sum), SumSq: slices.Clone(s.SumSq)}
+}
+
+func (t *Table) sums() *tally {
 	if t.stats != nil {
-		return Statistics{N: slices.Clone(t.stats.N), Sum: slices.Clone(t.stats.Sum), SumSq: slices.Clone(t.stats.SumSq)}
+		return t.stats
 	}
 	sums := newTally(&t.layout)
 	var x example
@@ -43,7 +48,7 @@ func (t *Table) Statistics() Statistics {
 		t.indexed.get(&x, i) // in memory: it has no error
 		sums.add(&x)
 	}
-	return sums.stats
+	return sums
 }
 
 // Standardisation returns the table's own mean and standard deviation per feature
@@ -53,10 +58,21 @@ func (t *Table) Standardisation() (*plan.Standardisation, error) {
 	if t.n == 0 {
 		return nil, fmt.Errorf("dataset: no rows to standardise by")
 	}
-	s := t.Statistics()
-	// Sums of squares in float64 lose about n·2^−52; a constant feature must not
-	// come out with that as its deviation.
-	return plan.NewStandardisation(s.N, s.Sum, s.SumSq, float64(t.n)*1e-13)
+	sums := t.sums()
+	s := &sums.stats
+	// Sums of squares in float64 lose about n·2^−52; a feature that hardly varies
+	// must not come out with that as its deviation. They may lose n times as much of
+	// a feature that does not vary at all.
+	out, err := plan.NewStandardisation(s.N, s.Sum, s.SumSq, float64(t.n)*1e-13)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out.Std {
+		if sums.low[i] == sums.high[i] {
+			out.Std[i] = 0
+		}
+	}
+	return out, nil
 }
 
 // Examples standardises the examples as they are taken; nil leaves u as it is. The
@@ -131,7 +147,7 @@ func (t *Table) measure() error {
 		}
 		sums.add(&x)
 	}
-	t.stats = &sums.stats
+	t.stats = sums
 	return nil
 }
 
@@ -155,7 +171,7 @@ func Concat(tables ...*Table) (*Table, error) {
 		all.parts, all.ends = append(all.parts, t.indexed), append(all.ends, out.n+t.n)
 		out.n += t.n
 		if t.stats != nil && out.stats == nil {
-			out.stats = new(Statistics)
+			out.stats = new(tally)
 		}
 		if check := t.fresh; check != nil {
 			before := out.fresh
