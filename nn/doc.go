@@ -30,15 +30,18 @@
 // and the gradients of its parameters by the chain rule:
 //
 //	dense    y = x·w + b                  ∂x = δ·wᵀ   ∂w = xᵀ·δ   ∂b_j = Σ_i δ_ij
+//	conv2d   y = b + Σ x at a window·w    ∂x, ∂w: the same products, summed over outputs
+//	pools    y = max or mean of a window  ∂x = δ at the maximum, or δ/size
+//	batch_norm, group_norm  y = γ·x̂ + β, x̂ = (x−μ)/√(v+ε) of a channel in the batch, of a group in the example
 //	relu     y = max(x, 0)                ∂x = δ where y > 0, else 0
 //	tanh     y = tanh x                   ∂x = δ·(1 − y²)
 //	sigmoid  y = 1/(1+e^−x)               ∂x = δ·y·(1 − y)
 //	softmax  y_j = e^x_j / Σ_k e^x_k      ∂x_j = y_j·(δ_j − Σ_k δ_k·y_k)
-	leaky    y = x where x > 0, else s·x  ∂x = δ where x > 0, else s·δ
-	gelu     y = x·Φ(x)                   ∂x = δ·(Φ(x) + x·φ(x))
-	silu     y = x·σ(x)                   ∂x = δ·σ(x)·(1 + x·(1 − σ(x)))
-	layer_norm  y = γ·x̂ + β, x̂ = (x−μ)/√(v+ε) of a row
-	attention   y = [P_h·V_h]_h·w_o + b_o, P_h = softmax(Q_h·K_hᵀ/√d), [Q|K|V] = x·w_i + b_i
+//	leaky    y = x where x > 0, else s·x  ∂x = δ where x > 0, else s·δ
+//	gelu     y = x·Φ(x)                   ∂x = δ·(Φ(x) + x·φ(x))
+//	silu     y = x·σ(x)                   ∂x = δ·σ(x)·(1 + x·(1 − σ(x)))
+//	layer_norm  y = γ·x̂ + β, x̂ = (x−μ)/√(v+ε) of a row
+//	attention   y = [P_h·V_h]_h·w_o + b_o, P_h = softmax(Q_h·K_hᵀ/√d), [Q|K|V] = x·w_i + b_i
 //
 // and the losses, with logits z, begin it:
 //

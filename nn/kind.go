@@ -27,6 +27,7 @@ type kind struct {
 // kinds lists every kind of layer in the order of LayerKinds.
 var kinds = []*kind{
 	&denseKind, &flattenKind, &dropoutKind, &residualKind,
+	&conv2dKind, &maxPoolKind, &avgPoolKind, &globalAvgPoolKind, &globalMaxPoolKind, &batchNormKind, &groupNormKind,
 	&reluKind, &tanhKind, &sigmoidKind, &softmaxKind,
 }
 

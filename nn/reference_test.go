@@ -19,6 +19,8 @@ var refLayers = map[string]refLayer{
 	Sigmoid:  refEach(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
 	Softmax:  refSoftmax,
 	Residual: nil, // in refChain
+	Conv2D:   refConv, MaxPool: refPool(refMax), AvgPool: refPool(refAvg), GlobalMaxPool: refGlobal(refMax), GlobalAvgPool: refGlobal(refAvg),
+	BatchNorm: refBatchNorm, GroupNorm: refGroupNorm,
 }
 
 func refEach(f func(float64) float64) refLayer {

@@ -1,0 +1,313 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+
+	"tacit/nn/internal/kernel"
+)
+
+// conv2dKind: for each output position (oy, ox) and output channel j of group q,
+// with x zero outside the image,
+//
+//	y[oy,ox,j] = b_j + Σ_{ky,kx,c} x[oy·s+ky·d−p, ox·s+kx·d−p, q·C/G+c]·w[ky,kx,c,j]
+//
+// (s stride, p padding, d dilation, each [height, width]; C input channels in G
+// groups). It is a cross-correlation, as torch.nn.Conv2d, on [height][width][channels]
+// with weights [kh][kw][C/G][outputs]. With δ the error,
+//
+//	∂x[iy,ix,q·C/G+c] = Σ_{oy,ox,j} δ[oy,ox,j]·w[ky,kx,c,j]
+//	∂w[ky,kx,c,j]     = Σ_{oy,ox} x[oy·s+ky·d−p, ox·s+kx·d−p, q·C/G+c]·δ[oy,ox,j]
+//	∂b_j              = Σ_{oy,ox} δ[oy,ox,j]
+//
+// where ∂x sums over those outputs whose tap (ky, kx) lies at (iy, ix).
+var conv2dKind = kind{
+	name:   Conv2D,
+	fields: []string{"units", "init", "local", "no_bias", "kernel", "stride", "padding", "dilation", "groups"},
+	shape: func(l *Layer, in []int) ([]int, error) {
+		if err := bounded("units", l.Units, 1, MaxUnits); err != nil {
+			return nil, err
+		}
+		v, err := l.window(in, [2]int{1, 1})
+		if err != nil {
+			return nil, err
+		}
+		if h, w := v.padded(); int64(h)*int64(w)*int64(v.channels) > MaxValues {
+			return nil, fmt.Errorf("the padded image [%d,%d,%d] has more than %d values", h, w, v.channels, MaxValues)
+		}
+		groups := max(l.Groups, 1)
+		if l.Groups < 0 || v.channels%groups != 0 || l.Units%groups != 0 {
+			return nil, fmt.Errorf("%d groups do not divide %d input channels and %d units", l.Groups, v.channels, l.Units)
+		}
+		return []int{v.out[0], v.out[1], l.Units}, nil
+	},
+	params: func(l *Layer, in []int) []param {
+		per, area := in[2]/max(l.Groups, 1), l.Kernel[0]*l.Kernel[1]
+		fan := per * area
+		w := param{name: "weight", shape: []int{l.Kernel[0], l.Kernel[1], per, l.Units}, kind: Weight,
+			init: l.weightInit(fan, l.Units*area, fanInUniform(fan)), perm: []int{3, 2, 0, 1}}
+		if l.NoBias {
+			return []param{w}
+		}
+		return []param{w, {name: "bias", shape: []int{l.Units}, kind: Bias, init: l.otherInit(fanInUniform(fan))}}
+	},
+	build: func(c *compiler, n *node) op { return newConv(c, n) },
+}
+
+// conv works on one example at a time, padded in scratch. It copies no windows: for
+// each row of outputs, one or more calls of GemmAdd read the padded image through
+// strides, for each kernel row, or where taps are not adjacent for each tap.
+type conv struct {
+	window
+	w, b   []float32 // (kh,kw,C/G,units), (units)
+	bias   bool
+	at     int // offset of w in the flat vector; b follows
+	groups int
+	ci, co int // channels of a group, in and out
+	units  int
+
+	rows, cols int // of outputs: one call of GemmAdd makes cols of them
+	pitch      int // values of a padded row
+	image      int // values of the padded image
+	rowStep    int // values between the windows of two rows of outputs
+	colStep    int // values between the windows of two columns
+
+	segments int // runs of adjacent values in a window, in the order of the weights
+	run      int // values of one
+	perRow   int // runs in a kernel row
+
+	tmp *scratch // padded x, padded ∂x, transposed weights
+}
+
+func newConv(k *compiler, n *node) *conv {
+	v, _ := n.layer.window(n.in, [2]int{1, 1}) // shape has judged it
+	c := &conv{window: v, w: k.weights(n.entries[0]), at: n.entries[0].Offset, groups: max(n.layer.Groups, 1), units: n.layer.Units}
+	if !n.layer.NoBias {
+		c.b, c.bias = k.weights(n.entries[1]), true
+	}
+	c.ci, c.co = v.channels/c.groups, c.units/c.groups
+	h, w := v.padded()
+	c.pitch = w * v.channels
+	c.image = h * c.pitch
+	c.rows, c.cols = v.out[0], v.out[1]
+	c.rowStep, c.colStep = v.stride[0]*c.pitch, v.stride[1]*v.channels
+	if c.rowStep == c.cols*c.colStep { // a row's windows follow those of the row before
+		c.rows, c.cols = 1, c.rows*c.cols
+	}
+	c.perRow, c.run = v.kernel[1], c.ci
+	if v.dilation[1] == 1 && c.groups == 1 {
+		c.perRow, c.run = 1, v.kernel[1]*c.ci
+	}
+	c.segments = v.kernel[0] * c.perRow
+	c.tmp = k.scratch(2*c.image + n.entries[0].Len)
+	return c
+}
+
+// segment returns where in a window run s lies.
+func (c *conv) segment(s int) int { return c.tap(s/c.perRow, s%c.perRow) }
+
+func (c *conv) tap(ky, kx int) int {
+	return ky*c.dilation[0]*c.pitch + kx*c.dilation[1]*c.channels
+}
+
+// halo clears the scratch of padded images.
+func (c *conv) halo() {
+	if c.padding != [2]int{} {
+		clear(c.tmp.buf[:c.image])
+	}
+}
+
+// pad returns example i of x with its padding. It follows halo, and its result
+// stands until the next call.
+func (c *conv) pad(x []float32, i int) []float32 {
+	row := c.in[1] * c.channels
+	x = x[i*c.in[0]*row:][:c.in[0]*row]
+	if c.padding == [2]int{} {
+		return x
+	}
+	p := c.tmp.buf[:c.image]
+	for y := range c.in[0] {
+		copy(p[c.inside(y):], x[y*row:][:row])
+	}
+	return p
+}
+
+// inside returns where row y of the image begins in the padded one.
+func (c *conv) inside(y int) int { return (y+c.padding[0])*c.pitch + c.padding[1]*c.channels }
+
+// forward: each sum over (ky, kx, c), ascending from +0, one FMA a term (those of
+// the padding too), then the bias.
+func (c *conv) forward(y, x []float32, n int, _ *mode) {
+	clear(y)
+	c.halo()
+	for i := range n {
+		p := c.pad(x, i)
+		for r := range c.rows {
+			out := y[(i*c.rows+r)*c.cols*c.units:][:c.cols*c.units]
+			for g := range c.groups {
+				for s := range c.segments {
+					kernel.GemmAdd(c.cols, c.co, c.run, p[r*c.rowStep+c.segment(s)+g*c.ci:], c.colStep, 1,
+						c.w[s*c.run*c.units+g*c.co:], c.units, out[g*c.co:], c.units)
+				}
+			}
+		}
+	}
+	if c.bias {
+		addRows(y, c.b, n*c.rows*c.cols)
+	}
+}
+
+// backward: each sum over (oy, ox, j), ascending from +0, one FMA a term: the terms
+// and order of a forward convolution of δ with the kernel turned by half a circle,
+// without the zeros that a stride would put between the errors. Row by row of δ, each
+// tap, from the last to the first, adds its products to the padded ∂x.
+func (c *conv) backward(dx, dy, _, _ []float32, n int) {
+	if dx == nil {
+		return
+	}
+	taps := c.kernel[0] * c.kernel[1]
+	turned := c.tmp.buf[2*c.image:][:len(c.w)] // (kh,kw,units,C/G)
+	for t := range taps {
+		kernel.Transpose(turned[t*c.ci*c.units:], c.w[t*c.ci*c.units:], c.ci, c.units)
+	}
+	row := c.in[1] * c.channels
+	size := c.in[0] * row
+	for i := range n {
+		d := dx[i*size:][:size]
+		p := d
+		if c.padding != [2]int{} {
+			p = c.tmp.buf[c.image:][:c.image]
+		}
+		clear(p)
+		for r := range c.rows {
+			e := dy[(i*c.rows+r)*c.cols*c.units:][:c.cols*c.units]
+			for t := taps - 1; t >= 0; t-- {
+				to := p[r*c.rowStep+c.tap(t/c.kernel[1], t%c.kernel[1]):]
+				for g := range c.groups {
+					kernel.GemmAdd(c.cols, c.ci, c.co, e[g*c.co:], c.units, 1,
+						turned[(t*c.units+g*c.co)*c.ci:], c.ci, to[g*c.ci:], c.colStep)
+				}
+			}
+		}
+		if c.padding != [2]int{} {
+			for y := range c.in[0] {
+				copy(d[y*row:][:row], p[c.inside(y):])
+			}
+		}
+	}
+}
+
+// grad: each sum over (example, oy, ox), ascending from +0.
+func (c *conv) grad(g, dy, x []float32, n int) {
+	w := g[c.at:][:c.segments*c.run*c.units]
+	clear(w)
+	c.halo()
+	for i := range n {
+		p := c.pad(x, i)
+		for r := range c.rows {
+			e := dy[(i*c.rows+r)*c.cols*c.units:][:c.cols*c.units]
+			for q := range c.groups {
+				for s := range c.segments {
+					kernel.GemmAdd(c.run, c.co, c.cols, p[r*c.rowStep+c.segment(s)+q*c.ci:], 1, c.colStep,
+						e[q*c.co:], c.units, w[s*c.run*c.units+q*c.co:], c.units)
+				}
+			}
+		}
+	}
+	if c.bias {
+		sumRows(g[c.at+len(w):][:c.units], dy, n*c.rows*c.cols)
+	}
+}
+
+// norm2 is outerNorm2's for each group, whose rows x_r are the windows: they are read
+// where they lie.
+func (c *conv) norm2(dy, x []float32, _ int) float64 {
+	c.halo()
+	p := c.pad(x, 0)
+	var sum float64
+	for g := range c.groups {
+		sum += c.groupNorm2(dy[g*c.co:], p[g*c.ci:])
+	}
+	return sum
+}
+
+// place returns where the window of output r begins.
+func (c *conv) place(r int) int { return r/c.cols*c.rowStep + r%c.cols*c.colStep }
+
+// groupNorm2 is outerNorm2 of one group; dy and x begin at its first channel.
+func (c *conv) groupNorm2(dy, x []float32) float64 {
+	rows, in := c.rows*c.cols, c.segments*c.run
+	one := 0.0
+	if c.bias {
+		one = 1
+	}
+	var s float64
+	for r := range rows {
+		var xx float64
+		for k := range c.segments {
+			xx += sumSquares(x[c.place(r)+c.segment(k):][:c.run])
+		}
+		if !(xx <= maxInput*maxInput) {
+			return math.Inf(1)
+		}
+		s += math.Sqrt(float64(sumSquares(dy[r*c.units:][:c.co]) * (one + xx)))
+	}
+	var sum float64
+	if int64(rows)*int64(in+c.co)/2 <= int64(in)*int64(c.co) {
+		for r := range rows {
+			for q := range r + 1 {
+				xx := one
+				for k := range c.segments {
+					xx += dot(x[c.place(r)+c.segment(k):][:c.run], x[c.place(q)+c.segment(k):])
+				}
+				t := float64(xx * dot(dy[r*c.units:][:c.co], dy[q*c.units:]))
+				if q < r {
+					t *= 2
+				}
+				sum += t
+			}
+		}
+	} else {
+		for k := range in {
+			sum += c.rowNorm2(dy, x[c.segment(k/c.run)+k%c.run:])
+		}
+		if c.bias {
+			sum += c.rowNorm2(dy, nil)
+		}
+	}
+	return withRounding(sum, s)
+}
+
+// rowNorm2 returns Σ_j (Σ_r x_r·δ_rj)², x_r the value at the begin of window r; x is
+// nil for ones.
+func (c *conv) rowNorm2(dy, x []float32) float64 {
+	var sum float64
+	var v [64]float64
+	for j := 0; j < c.co; j += len(v) {
+		w := min(len(v), c.co-j)
+		clear(v[:w])
+		for r := range c.rows {
+			for o := range c.cols {
+				f := 1.0
+				if x != nil {
+					f = float64(x[r*c.rowStep+o*c.colStep])
+				}
+				for k, e := range dy[(r*c.cols+o)*c.units+j:][:w] {
+					v[k] += float64(f * float64(e))
+				}
+			}
+		}
+		for _, e := range v[:w] {
+			sum += float64(e * e)
+		}
+	}
+	return sum
+}
+
+func (c *conv) scale(int, float32) {}
+
+// withRounding returns outerNorm2's bound for a sum of squares and S.
+func withRounding(sum, s float64) float64 {
+	norm := math.Sqrt(max(sum, 0)+float64(0x1p-48*float64(s*s))) + float64(0x1p-22*s)
+	return float64(norm * norm)
+}

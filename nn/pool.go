@@ -1,0 +1,249 @@
+package nn
+
+import "fmt"
+
+// maxPoolKind: y = the greatest value of the window, the first of equal ones, a NaN
+// before any number; padding is never taken. ∂x = δ at the value that was taken,
+// summed where windows overlap. It is torch.nn.MaxPool2d.
+var maxPoolKind = kind{
+	name: MaxPool, fields: []string{"kernel", "stride", "padding"},
+	shape: poolShape,
+	build: func(c *compiler, n *node) op {
+		p := &maxPool{size: size(n.in), taken: c.takeInts(c.batch * size(n.out))}
+		p.window, _ = n.layer.window(n.in, n.layer.Kernel)
+		return p
+	},
+}
+
+// avgPoolKind: y = the mean of the window, padding counted as zeros; ∂x = δ/(kh·kw)
+// at each value of the window, summed where windows overlap. It is
+// torch.nn.AvgPool2d.
+var avgPoolKind = kind{
+	name: AvgPool, fields: []string{"kernel", "stride", "padding"},
+	shape: poolShape,
+	build: func(_ *compiler, n *node) op {
+		p := &avgPool{size: size(n.in)}
+		p.window, _ = n.layer.window(n.in, n.layer.Kernel)
+		return p
+	},
+}
+
+// poolShape is the shape function of pools with windows. As in torch, at most half
+// a window is padding, so that none lies outside.
+func poolShape(l *Layer, in []int) ([]int, error) {
+	v, err := l.window(in, l.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	for a, axis := range axisNames {
+		if v.padding[a] > v.kernel[a]/2 {
+			return nil, fmt.Errorf("the padding's %s is %d, want at most half of the kernel's %d", axis, v.padding[a], v.kernel[a])
+		}
+	}
+	return []int{v.out[0], v.out[1], v.channels}, nil
+}
+
+type maxPool struct {
+	window
+	size  int     // of an example
+	taken []int32 // (batch, out): the index in its example of the value that was taken
+}
+
+func (p *maxPool) forward(y, x []float32, n int, _ *mode) {
+	c, o := p.channels, 0
+	for i := range n {
+		for oy := range p.out[0] {
+			ylo, yhi, y0 := p.taps(0, oy)
+			for ox := range p.out[1] {
+				xlo, xhi, x0 := p.taps(1, ox)
+				best, taken := y[o:][:c], p.taken[o:][:c]
+				first := true
+				for ky := ylo; ky < yhi; ky++ {
+					for kx := xlo; kx < xhi; kx++ {
+						at := ((y0+ky)*p.in[1] + x0 + kx) * c
+						for j, v := range x[i*p.size+at:][:c] {
+							if first || v > best[j] || v != v {
+								best[j], taken[j] = v, int32(at+j)
+							}
+						}
+						first = false
+					}
+				}
+				o += c
+			}
+		}
+	}
+}
+
+// backward sums in the order of outputs.
+func (p *maxPool) backward(dx, dy, _, _ []float32, n int) {
+	if dx != nil {
+		spread(dx, dy, p.taken, n)
+	}
+}
+
+// spread adds each error to the value that its output took.
+func spread(dx, dy []float32, taken []int32, n int) {
+	clear(dx)
+	in, out := len(dx)/max(n, 1), len(dy)/max(n, 1)
+	for i := range n {
+		d := dx[i*in:][:in]
+		from := taken[i*out:][:out]
+		for j, e := range dy[i*out:][:out] {
+			d[from[j]] += e
+		}
+	}
+}
+
+type avgPool struct {
+	window
+	size int // of an example
+}
+
+// forward sums in the order of taps from +0, then divides.
+func (p *avgPool) forward(y, x []float32, n int, _ *mode) {
+	clear(y)
+	area := float32(p.kernel[0] * p.kernel[1])
+	c, o := p.channels, 0
+	for i := range n {
+		for oy := range p.out[0] {
+			ylo, yhi, y0 := p.taps(0, oy)
+			for ox := range p.out[1] {
+				xlo, xhi, x0 := p.taps(1, ox)
+				sum := y[o:][:c]
+				for ky := ylo; ky < yhi; ky++ {
+					for kx := xlo; kx < xhi; kx++ {
+						for j, v := range x[i*p.size+((y0+ky)*p.in[1]+x0+kx)*c:][:c] {
+							sum[j] += v
+						}
+					}
+				}
+				for j := range sum {
+					sum[j] /= area
+				}
+				o += c
+			}
+		}
+	}
+}
+
+// backward sums in the order of outputs.
+func (p *avgPool) backward(dx, dy, _, _ []float32, n int) {
+	if dx == nil {
+		return
+	}
+	clear(dx)
+	area := float32(p.kernel[0] * p.kernel[1])
+	c, o := p.channels, 0
+	for i := range n {
+		for oy := range p.out[0] {
+			ylo, yhi, y0 := p.taps(0, oy)
+			for ox := range p.out[1] {
+				xlo, xhi, x0 := p.taps(1, ox)
+				e := dy[o:][:c]
+				for ky := ylo; ky < yhi; ky++ {
+					for kx := xlo; kx < xhi; kx++ {
+						d := dx[i*p.size+((y0+ky)*p.in[1]+x0+kx)*c:][:c]
+						for j, v := range e {
+							d[j] += v / area
+						}
+					}
+				}
+				o += c
+			}
+		}
+	}
+}
+
+// globalAvgPoolKind: y_c = (1/P) Σ_p x_pc over all P positions, the axes but the last;
+// ∂x_pc = δ_c/P.
+var globalAvgPoolKind = kind{
+	name:  GlobalAvgPool,
+	shape: globalShape,
+	build: func(_ *compiler, n *node) op {
+		c := n.in[len(n.in)-1]
+		return globalAvgPool{positions: size(n.in) / c, channels: c}
+	},
+}
+
+// globalMaxPoolKind: y_c = max_p x_pc over all positions, the axes but the last: the
+// first of equal values, a NaN before any number; ∂x = δ at the value that was taken.
+// (torch's amax spreads δ over equal values.)
+var globalMaxPoolKind = kind{
+	name:  GlobalMaxPool,
+	shape: globalShape,
+	build: func(c *compiler, n *node) op {
+		ch := n.in[len(n.in)-1]
+		return &globalMaxPool{positions: size(n.in) / ch, channels: ch, taken: c.takeInts(c.batch * ch)}
+	},
+}
+
+func globalShape(_ *Layer, in []int) ([]int, error) {
+	if len(in) < 2 {
+		return nil, fmt.Errorf("takes an image [height,width,channels] or a sequence [steps,features], got shape %s", shape(in))
+	}
+	return []int{in[len(in)-1]}, nil
+}
+
+type globalAvgPool struct{ positions, channels int }
+
+// block is how many channels a pass over the positions sums at a time, in float64.
+const block = 64
+
+// forward sums in the order of positions, in float64, and rounds the mean once.
+func (p globalAvgPool) forward(y, x []float32, n int, _ *mode) {
+	var sum [block]float64
+	for i := range n {
+		for c := 0; c < p.channels; c += block {
+			w := min(block, p.channels-c)
+			clear(sum[:])
+			for r := range p.positions {
+				for j, v := range x[(i*p.positions+r)*p.channels+c:][:w] {
+					sum[j] += float64(v)
+				}
+			}
+			for j, v := range sum[:w] {
+				y[i*p.channels+c+j] = float32(v / float64(p.positions))
+			}
+		}
+	}
+}
+
+func (p globalAvgPool) backward(dx, dy, _, _ []float32, n int) {
+	if dx == nil {
+		return
+	}
+	for i := range n {
+		for r := range p.positions {
+			d := dx[(i*p.positions+r)*p.channels:][:p.channels]
+			for j, e := range dy[i*p.channels:][:p.channels] {
+				d[j] = e / float32(p.positions)
+			}
+		}
+	}
+}
+
+type globalMaxPool struct {
+	positions, channels int
+	taken               []int32 // (batch, channels)
+}
+
+func (p *globalMaxPool) forward(y, x []float32, n int, _ *mode) {
+	for i := range n {
+		best, taken := y[i*p.channels:][:p.channels], p.taken[i*p.channels:][:p.channels]
+		for r := range p.positions {
+			at := r * p.channels
+			for j, v := range x[i*p.positions*p.channels+at:][:p.channels] {
+				if r == 0 || v > best[j] || v != v {
+					best[j], taken[j] = v, int32(at+j)
+				}
+			}
+		}
+	}
+}
+
+func (p *globalMaxPool) backward(dx, dy, _, _ []float32, n int) {
+	if dx != nil {
+		spread(dx, dy, p.taken, n)
+	}
+}
