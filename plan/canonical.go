@@ -104,9 +104,6 @@ func readFields[T any](r *canonicalReader, s cryptobyte.String, fields []field[T
 		if err := r.value(value, fields[next].at(v)); err != nil {
 			return err
 		}
-		if fields[next].revisionOf(v) != revision {
-			return ErrCanonical
-		}
 	}
 	return nil
 }
@@ -243,7 +240,7 @@ func (r *canonicalReader) value(s cryptobyte.String, at any) error {
 		}
 	case *[]Column:
 		var n uint32
-		ok = s.ReadUint32(&n)
+		ok = s.ReadUint32(&n) && n <= MaxColumns
 		*v = nil
 		for ; ok && n > 0; n-- {
 			var item cryptobyte.String

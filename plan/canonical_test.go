@@ -179,6 +179,7 @@ func TestParseCanonicalRefuses(t *testing.T) {
 		"weights without a list":      join(good, record(147, 2, nil)),
 		"weights that lie":            join(good, record(147, 2, []byte{0xff, 0xff, 0xff, 0xff})),
 		"weight −0":                   join(good, record(147, 2, join([]byte{0, 0, 0, 2}, uint(math.Float64bits(1)), uint(math.Float64bits(math.Copysign(0, -1)))))),
+		"too many columns":            join([]byte(magic), name, record(9, 1, layerList(slices.Repeat([][]byte{nil}, MaxColumns+1)...)), rest[bytes.Index(rest, []byte{0, 10, 1}):]),
 		"layers of logreg":            join(good, record(150, 2, layerList(layerBytes(1, "relu")))),
 		"empty layers":                join(good, record(150, 2, layerList())),
 		"layers without end":          layered([]byte{0xff, 0xff, 0xff, 0xff}),
@@ -186,7 +187,7 @@ func TestParseCanonicalRefuses(t *testing.T) {
 		"too many layers":             layered(layerList(slices.Repeat([][]byte{layerBytes(1, "relu")}, 1025)...)),
 		"too many inside":             layered(layerList(slices.Repeat([][]byte{residual(layerList(slices.Repeat([][]byte{layerBytes(1, "relu")}, 40)...))}, 40)...)),
 		"layers too deep":             layered(deepLayers(10)),
-		"layers without bottom":       layered(deepLayers(20000)),
+		"layers without bottom":       layered(deepLayers(2000)),
 		"layer of no kind":            layered(layerList(nil)),
 		"layer of unknown kind":       layered(layerList(layerBytes(1, "lines"))),
 		"layer's fields out of order": layered(layerList(join(record(2, 2, uint(1)), layerBytes(1, "dense")))),
@@ -200,6 +201,8 @@ func TestParseCanonicalRefuses(t *testing.T) {
 	} {
 		if q, err := ParseCanonical(b); err == nil || q != nil {
 			t.Errorf("%s: got %v, %v", what, q, err)
+		} else if limit := what == "too many columns" || what == "too many layers" || what == "too many inside" || what == "layers too deep"; limit && err != ErrCanonical {
+			t.Errorf("%s: refused only when all of it was read: %v", what, err)
 		}
 	}
 	if q, err := ParseCanonical(layered(layerList(join(layerBytes(1, "dense"), record(2, 2, uint(1)))))); err != nil || len(q.Model.Layers) != 1 {

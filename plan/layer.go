@@ -142,15 +142,3 @@ func (d *decoder) pair(n ast.Node, wrong func(want, hint string), key string, ou
 		out[i] = v
 	}
 }
-
-// plainZeros turns every −0 into 0.
-func plainZeros(layers []nn.Layer) {
-	for i := range layers {
-		l := &layers[i]
-		for _, v := range []*float64{&l.Slope, &l.Rate, &l.Epsilon, &l.Momentum} {
-			*v += 0
-		}
-		plainZeros(l.Body)
-		plainZeros(l.Shortcut)
-	}
-}

@@ -404,7 +404,6 @@ func (p *Plan) Resolve() error {
 			*v += 0 // −0 becomes 0
 		}
 	}
-	plainZeros(p.Model.Layers)
 	for i := range p.Data.Columns {
 		c := &p.Data.Columns[i]
 		c.Min += 0
