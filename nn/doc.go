@@ -33,6 +33,8 @@
 //	conv2d   y = b + Σ x at a window·w    ∂x, ∂w: the same products, summed over outputs
 //	pools    y = max or mean of a window  ∂x = δ at the maximum, or δ/size
 //	batch_norm, group_norm  y = γ·x̂ + β, x̂ = (x−μ)/√(v+ε) of a channel in the batch, of a group in the example
+//	embedding, positional   a row for each token id; x + a table
+//	rnn, lstm, gru          states h_s of cells; ∂ passes back through the steps
 //	relu     y = max(x, 0)                ∂x = δ where y > 0, else 0
 //	tanh     y = tanh x                   ∂x = δ·(1 − y²)
 //	sigmoid  y = 1/(1+e^−x)               ∂x = δ·y·(1 − y)

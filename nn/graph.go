@@ -144,6 +144,9 @@ func (g *grapher) node(l *Layer, path string, in []int, depth int) *node {
 	if !slices.Contains([]string{InitDefault, InitZeros, InitKaimingUniform, InitKaimingNormal, InitXavierUniform, InitXavierNormal}, l.Init) {
 		bad("unknown init %q, want %q, %q, %q, %q, %q or none", l.Init, InitZeros, InitKaimingUniform, InitKaimingNormal, InitXavierUniform, InitXavierNormal)
 	}
+	if k.first != "" && path != "0" {
+		bad("%s", k.first)
+	}
 	n := &node{path: path, layer: l, kind: k, in: in}
 	if k == &residualKind {
 		if len(l.Body) == 0 {

@@ -15,6 +15,9 @@ type kind struct {
 	// params lists the layer's own parameters in Layout order; nil: none.
 	params func(l *Layer, in []int) []param
 
+	// first says why the layer may only be the first one, "" where it may stand anywhere.
+	first string
+
 	// mixes says why an example's gradient is not its own, "" where it is: such a
 	// layer is refused where examples are clipped one by one.
 	mixes string
@@ -28,6 +31,7 @@ type kind struct {
 var kinds = []*kind{
 	&denseKind, &flattenKind, &dropoutKind, &residualKind,
 	&conv2dKind, &maxPoolKind, &avgPoolKind, &globalAvgPoolKind, &globalMaxPoolKind, &batchNormKind, &groupNormKind,
+	&embeddingKind, &positionalKind, &rnnKind, &lstmKind, &gruKind,
 	&reluKind, &tanhKind, &sigmoidKind, &softmaxKind,
 }
 

@@ -12,14 +12,15 @@ type refLayer func(n *node, w [][]float64, x []float64, batch int) []float64
 
 // refLayers has the reference of every kind; a kind without one fails the tests.
 var refLayers = map[string]refLayer{
-	Dense:    refDense,
-	Flatten:  func(_ *node, _ [][]float64, x []float64, _ int) []float64 { return x },
-	ReLU:     refEach(func(x float64) float64 { return math.Max(x, 0) }),
-	Tanh:     refEach(math.Tanh),
-	Sigmoid:  refEach(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
-	Softmax:  refSoftmax,
-	Residual: nil, // in refChain
-	Conv2D:   refConv, MaxPool: refPool(refMax), AvgPool: refPool(refAvg), GlobalMaxPool: refGlobal(refMax), GlobalAvgPool: refGlobal(refAvg),
+	Dense:     refDense,
+	Flatten:   func(_ *node, _ [][]float64, x []float64, _ int) []float64 { return x },
+	ReLU:      refEach(func(x float64) float64 { return math.Max(x, 0) }),
+	Tanh:      refEach(math.Tanh),
+	Sigmoid:   refEach(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
+	Softmax:   refSoftmax,
+	Residual:  nil, // in refChain
+	Embedding: refEmbedding, Positional: refPositional, RNN: refRecurrent, LSTM: refRecurrent, GRU: refRecurrent,
+	Conv2D: refConv, MaxPool: refPool(refMax), AvgPool: refPool(refAvg), GlobalMaxPool: refGlobal(refMax), GlobalAvgPool: refGlobal(refAvg),
 	BatchNorm: refBatchNorm, GroupNorm: refGroupNorm,
 }
 

@@ -1,0 +1,48 @@
+package nn
+
+import "tacit/nn/internal/kernel"
+
+// gruKind: the gated recurrent unit (Cho et al. 2014, https://arxiv.org/abs/1406.1078)
+// in torch.nn.GRU's form, where the reset gate acts on the sum q and not on h_{s−1}:
+//
+//	r = σ(x_s·W_ir + b_ir + h_{s−1}·W_hr + b_hr)      z alike
+//	q = h_{s−1}·W_hn + b_hn      n = tanh(x_s·W_in + b_in + r∘q)
+//	h_s = (1 − z)∘n + z∘h_{s−1}      h_{−1} = 0
+//
+// and with the error δh_s from above and from step s+1:
+//
+//	δ_n = δh_s∘(1 − z)∘(1 − n²)       δ_q = δ_n∘r
+//	δ_z = δh_s∘(h_{s−1} − n)∘z∘(1 − z)      δ_r = δ_n∘q∘r∘(1 − r)
+//	δh_{s−1} += δh_s∘z + [δ_r δ_z δ_q]·W_hhᵀ      ∂x_s = [δ_r δ_z δ_n]·W_ihᵀ
+//	∂W_ih = Σ_s x_sᵀ·[δ_r δ_z δ_n]       ∂b_ih = Σ_s [δ_r δ_z δ_n]
+//	∂W_hh = Σ_s h_{s−1}ᵀ·[δ_r δ_z δ_q]   ∂b_hh = Σ_s [δ_r δ_z δ_q]
+//
+// q is the sum apart; δ_q takes its place.
+var gruKind = recurrentKind(GRU, cell{gates: 3, apart: 1, keeps: 1, forward: gruForward, backward: gruBackward})
+
+func gruForward(h, a, q, prev, _ []float32) {
+	w := len(h)
+	r, z, n := a[:w], a[w:][:w], a[2*w:][:w]
+	q, prev = q[:w], prev[:w]
+	for j := range h {
+		r[j], z[j] = kernel.Sigmoid(r[j]), kernel.Sigmoid(z[j])
+		n[j] = kernel.Tanh(kernel.FMA(r[j], q[j], n[j]))
+		h[j] = kernel.FMA(z[j], prev[j]-n[j], n[j])
+	}
+}
+
+func gruBackward(a, q, prev, _, dh, carry []float32) {
+	w := len(dh)
+	gr, gz, gn := a[:w], a[w:][:w], a[2*w:][:w]
+	q, prev, carry = q[:w], prev[:w], carry[:w]
+	for j, d := range dh {
+		r, z, n := gr[j], gz[j], gn[j]
+		d += carry[j]
+		dn := float32(d*(1-z)) * kernel.FMA(-n, n, 1)
+		gr[j] = float32(dn*q[j]) * float32(r*(1-r))
+		gz[j] = float32(d*(prev[j]-n)) * float32(z*(1-z))
+		gn[j] = dn
+		q[j] = dn * r
+		carry[j] = d * z
+	}
+}

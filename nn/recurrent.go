@@ -1,0 +1,327 @@
+package nn
+
+import (
+	"math"
+	"strconv"
+
+	"tacit/nn/internal/kernel"
+)
+
+// maxDepth bounds the layers of one recurrent Layer.
+const maxDepth = 64
+
+// cell is the arithmetic of one step of a recurrent layer for one example, which the
+// kinds tell apart; recurrence does what they share. h is the hidden width, and all
+// lengths below are in units of h.
+//
+// A step begins with gates sums a = b_ih + b_hh + x_s·W_ih + h_{s−1}·W_hh. Of these
+// the last, apart of them, are without their b_hh + h_{s−1}·W_hh, which stand alone at
+// the beginning of kept instead.
+type cell struct {
+	gates int
+	apart int
+	keeps int // what a step keeps beside its gates; it is apart where that is not 0
+
+	// forward writes the state h_s and turns the sums g (gates) into gates, and
+	// fills kept (keeps). prev is h_{s−1}, before the kept of the step before; both
+	// are zero at the first step.
+	forward func(h, g, kept, prev, before []float32)
+
+	// backward puts ∂L/∂a in the place of the gates g, and those of the sums apart
+	// at the beginning of kept. dh is ∂L/∂h_s through the layer above and the sums of
+	// the next step. carry (1) is the error that comes down any other way: it arrives
+	// from step s+1 and leaves for step s−1.
+	backward func(g, kept, prev, before, dh, carry []float32)
+}
+
+// recurrentKind is the kind of layers of a cell, Depth of them on top of each other,
+// each reading the states of the one below: [steps, features] → [steps, units], with
+// Last → [units]. States begin at zero with every example.
+//
+// With Truncate = k the error does not pass from a step s to s−1 where k divides s,
+// steps counted from 0, while the state does: torch's detach after every k steps.
+//
+// Parameters are torch.nn.RNN's, LSTM's and GRU's with batch_first, weights as
+// [in][gates·h], all uniform in ±1/√h.
+func recurrentKind(name string, cl cell) kind {
+	return kind{
+		name:   name,
+		fields: []string{"units", "init", "local", "depth", "last", "truncate"},
+		shape: func(l *Layer, in []int) ([]int, error) {
+			if err := wantAxes(in, 2, "[steps, features]"); err != nil {
+				return nil, err
+			}
+			if err := bounded("units", l.Units, 1, MaxUnits); err != nil {
+				return nil, err
+			}
+			if err := bounded("depth", l.Depth, 0, maxDepth); err != nil {
+				return nil, err
+			}
+			if err := bounded("truncate", l.Truncate, 0, MaxUnits); err != nil {
+				return nil, err
+			}
+			whole := []int{in[0], l.Units}
+			if err := checkShape(whole); err != nil || !l.Last { // the states of all steps are held in any case
+				return whole, err
+			}
+			return []int{l.Units}, nil
+		},
+		params: func(l *Layer, in []int) []param {
+			var out []param
+			from, to := in[1], cl.gates*l.Units
+			start := fanInUniform(l.Units)
+			for i := range max(l.Depth, 1) {
+				of := "_l" + strconv.Itoa(i)
+				out = append(out,
+					param{name: "weight_ih" + of, shape: []int{from, to}, kind: Weight, init: l.weightInit(from, to, start)}.transposed(),
+					param{name: "weight_hh" + of, shape: []int{l.Units, to}, kind: Weight, init: l.weightInit(l.Units, to, start)}.transposed(),
+					param{name: "bias_ih" + of, shape: []int{to}, kind: Bias, init: l.otherInit(start)},
+					param{name: "bias_hh" + of, shape: []int{to}, kind: Bias, init: l.otherInit(start)})
+				from = l.Units
+			}
+			return out
+		},
+		build: func(c *compiler, n *node) op { return newRecurrence(c, n, cl) },
+	}
+}
+
+// recurrence is a recurrent Layer at work.
+type recurrence struct {
+	cell
+	steps, width int // of the example, of a state
+	last         bool
+	truncate     int
+	layers       []recurrent
+	zero         []float32 // (keeps·width)
+	tmp          *scratch
+}
+
+// recurrent is one of its layers, h its width.
+type recurrent struct {
+	in           int
+	w, u, bi, bh []float32 // weight_ih (in, gates·h), weight_hh (h, gates·h), their biases
+	at           int       // offset of w in the flat vector; u, bi and bh follow
+
+	// Of each example and step. After backward, g and the part of kept that belongs
+	// to sums apart hold errors.
+	g    []float32 // (batch, steps, gates·h)
+	kept []float32 // (batch, steps, keeps·h)
+	prev []float32 // (batch, steps, h): h_{s−1}, always zero at the first step
+	out  []float32 // (batch, steps, h): h_s, nil in the highest layer
+}
+
+func newRecurrence(c *compiler, n *node, cl cell) op {
+	r := &recurrence{cell: cl, steps: n.in[0], width: n.layer.Units, last: n.layer.Last, truncate: n.layer.Truncate}
+	h, entries := r.width, n.entries
+	weights, rows := 0, int64(c.batch)*int64(r.steps) // rows·h ≤ MaxBatch·MaxValues
+	for in := n.in[1]; len(entries) > 0; in = h {
+		l := recurrent{in: in, at: entries[0].Offset}
+		l.w, l.u, l.bi, l.bh = c.weights(entries[0]), c.weights(entries[1]), c.weights(entries[2]), c.weights(entries[3])
+		weights = max(weights, entries[0].Len, entries[1].Len)
+		l.g = c.take(length(rows * int64(cl.gates*h)))
+		l.kept = c.take(length(rows * int64(cl.keeps*h)))
+		l.prev = c.take(length(rows * int64(h)))
+		if entries = entries[4:]; len(entries) > 0 {
+			l.out = c.take(length(rows * int64(h)))
+		}
+		r.layers = append(r.layers, l)
+	}
+	r.zero = c.take(cl.keeps * h)
+	r.tmp = c.scratch(length(max(
+		rows*int64(h)+int64(c.batch)*int64(h)+int64(weights), // backward: errors, what a cell carries, a weight transposed
+		int64(r.steps)*int64(cl.gates*h))))                   // norm2
+	return r
+}
+
+// length returns n, bounded by the greatest int: no compiler grants that much.
+func length(n int64) int { return int(min(n, math.MaxInt)) }
+
+func (r *recurrence) forward(y, x []float32, n int, _ *mode) {
+	for i := range r.layers {
+		l := &r.layers[i]
+		if l.out == nil {
+			r.forwardLayer(l, y, x, n, !r.last)
+			return
+		}
+		out := l.out[:n*r.steps*r.width]
+		r.forwardLayer(l, out, x, n, true)
+		x = out
+	}
+}
+
+// forwardLayer computes the states y (n, steps, h), or only the last of each example
+// (n, h) where whole is false, from x (n, steps, in). Each sum begins at b_ih + b_hh
+// and takes x's terms, then h_{s−1}'s, in ascending order, one FMA each.
+func (r *recurrence) forwardLayer(l *recurrent, y, x []float32, n int, whole bool) {
+	h, t, gw, kw := r.width, r.steps, r.gates*r.width, r.keeps*r.width
+	joint := (r.gates - r.apart) * h
+	start := r.tmp.buf[:gw]
+	copy(start, l.bi)
+	for j, v := range l.bh[:joint] {
+		start[j] += v
+	}
+	for row := range n * t {
+		copy(l.g[row*gw:][:gw], start)
+		copy(l.kept[row*kw:][:kw], l.bh[joint:])
+	}
+	kernel.GemmAdd(n*t, gw, l.in, x, l.in, 1, l.w, gw, l.g, gw)
+	for s := range t {
+		if s > 0 {
+			kernel.GemmAdd(n, joint, h, l.prev[s*h:], t*h, 1, l.u, gw, l.g[s*gw:], t*gw)
+			if r.apart > 0 {
+				kernel.GemmAdd(n, gw-joint, h, l.prev[s*h:], t*h, 1, l.u[joint:], gw, l.kept[s*kw:], t*kw)
+			}
+		}
+		for i := range n {
+			row, before := i*t+s, r.zero
+			if s > 0 {
+				before = l.kept[(row-1)*kw:][:kw]
+			}
+			var state []float32
+			switch {
+			case s+1 < t:
+				state = l.prev[(row+1)*h:][:h]
+			case whole:
+				state = y[row*h:][:h]
+			default:
+				state = y[i*h:][:h]
+			}
+			r.cell.forward(state, l.g[row*gw:][:gw], l.kept[row*kw:][:kw], l.prev[row*h:][:h], before)
+			if whole && s+1 < t {
+				copy(y[row*h:][:h], state)
+			}
+		}
+	}
+}
+
+// backward walks the layers down and the steps back. It may follow a forward pass
+// once: errors take the gates' place.
+func (r *recurrence) backward(dx, dy, _, _ []float32, n int) {
+	h, t := r.width, r.steps
+	dh, tmp := r.tmp.buf[:n*t*h], r.tmp.buf[n*t*h:]
+	if r.last {
+		clear(dh)
+		for i := range n {
+			copy(dh[(i*t+t-1)*h:][:h], dy[i*h:][:h])
+		}
+	} else {
+		copy(dh, dy)
+	}
+	for i := len(r.layers) - 1; i >= 0; i-- {
+		l, down := &r.layers[i], dx
+		r.backwardLayer(l, dh, n, tmp)
+		if i > 0 {
+			down = dh // which is read no more
+		}
+		if down != nil {
+			gw := r.gates * h
+			wT := tmp[:gw*l.in]
+			kernel.Transpose(wT, l.w, l.in, gw)
+			kernel.Gemm(n*t, l.in, gw, l.g, gw, 1, wT, l.in, down, l.in)
+		}
+	}
+}
+
+// backwardLayer turns l's gates into errors. dh (n, steps, h) is ∂L/∂h_s as it comes
+// from above; each h_{s−1} takes the terms of step s's errors in ascending order,
+// those apart last.
+func (r *recurrence) backwardLayer(l *recurrent, dh []float32, n int, tmp []float32) {
+	h, t, gw, kw := r.width, r.steps, r.gates*r.width, r.keeps*r.width
+	joint := (r.gates - r.apart) * h
+	carry, uT := tmp[:n*h], tmp[n*h:][:gw*h]
+	clear(carry)
+	kernel.Transpose(uT, l.u, h, gw)
+	for s := t - 1; s >= 0; s-- {
+		for i := range n {
+			row, before := i*t+s, r.zero
+			if s > 0 {
+				before = l.kept[(row-1)*kw:][:kw]
+			}
+			r.cell.backward(l.g[row*gw:][:gw], l.kept[row*kw:][:kw], l.prev[row*h:][:h], before, dh[row*h:][:h], carry[i*h:][:h])
+		}
+		switch {
+		case s == 0:
+		case r.truncate > 0 && s%r.truncate == 0:
+			clear(carry)
+		default:
+			kernel.GemmAdd(n, h, joint, l.g[s*gw:], t*gw, 1, uT, h, dh[(s-1)*h:], t*h)
+			if r.apart > 0 {
+				kernel.GemmAdd(n, h, gw-joint, l.kept[s*kw:], t*kw, 1, uT[joint*h:], h, dh[(s-1)*h:], t*h)
+			}
+		}
+	}
+}
+
+// grad: ∂W_ih = Σ x_sᵀ·δ_s, ∂W_hh = Σ h_{s−1}ᵀ·δ_s, ∂b = Σ δ_s over examples and
+// their steps, both ascending, from +0.
+func (r *recurrence) grad(g, _, x []float32, n int) {
+	h, rows, gw, kw := r.width, n*r.steps, r.gates*r.width, r.keeps*r.width
+	joint := (r.gates - r.apart) * h
+	for i := range r.layers {
+		l := &r.layers[i]
+		dst := g[l.at:]
+		w, dst := dst[:len(l.w)], dst[len(l.w):]
+		u, dst := dst[:len(l.u)], dst[len(l.u):]
+		bi, bh := dst[:gw], dst[gw:][:gw]
+		kernel.Gemm(l.in, gw, rows, x, 1, l.in, l.g, gw, w, gw)
+		kernel.Gemm(h, joint, rows, l.prev, 1, h, l.g, gw, u, gw)
+		sumRows(bi, l.g, rows)
+		copy(bh, bi[:joint])
+		if r.apart > 0 {
+			kernel.Gemm(h, gw-joint, rows, l.prev, 1, h, l.kept, kw, u[joint:], gw)
+			sumRows(bh[joint:], l.kept, rows)
+		}
+		x = l.out
+	}
+}
+
+// norm2 adds up outerNorm2 of x_s and the errors at a step's sums, and of h_{s−1} and
+// the same, for every layer. Sums apart have errors of their own against h_{s−1}.
+func (r *recurrence) norm2(_, x []float32, i int) float64 {
+	h, t, gw, kw := r.width, r.steps, r.gates*r.width, r.keeps*r.width
+	joint := (r.gates - r.apart) * h
+	var norm float64
+	for k := range r.layers {
+		l := &r.layers[k]
+		d := l.g[i*t*gw:][:t*gw]
+		norm += outerNorm2(x, l.in, d, gw, t, true)
+		if r.apart > 0 {
+			inner := r.tmp.buf[:t*gw]
+			copy(inner, d)
+			for s := range t {
+				copy(inner[s*gw+joint:][:gw-joint], l.kept[(i*t+s)*kw:])
+			}
+			d = inner
+		}
+		norm += outerNorm2(l.prev[i*t*h:][:t*h], h, d, gw, t, true)
+		if l.out != nil {
+			x = l.out[i*t*h:][:t*h]
+		}
+	}
+	return norm
+}
+
+func (r *recurrence) scale(i int, f float32) {
+	h, t := r.width, r.steps
+	for k := range r.layers {
+		l := &r.layers[k]
+		g, kept := l.g[i*t*r.gates*h:][:t*r.gates*h], l.kept[i*t*r.keeps*h:][:t*r.keeps*h]
+		if f == 0 {
+			clear(g)
+			clear(kept)
+			clear(l.prev[i*t*h:][:t*h])
+			if l.out != nil {
+				clear(l.out[i*t*h:][:t*h])
+			}
+			continue
+		}
+		for j := range g {
+			g[j] *= f
+		}
+		if r.apart > 0 {
+			for j := range kept {
+				kept[j] *= f
+			}
+		}
+	}
+}
