@@ -1,8 +1,6 @@
 package nn
 
 import (
-	"bytes"
-	"encoding/hex"
 	"math"
 	"reflect"
 	"strings"
@@ -103,86 +101,6 @@ func TestOptimizerValidate(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// The canonical bytes are hashed: they never change.
-func TestSpecBytes(t *testing.T) {
-	s := MLP(13, []int{8}, 1)
-	s.Layers[2].Init, s.Layers[2].Local = InitZeros, true
-	for _, c := range []struct {
-		s    Spec
-		want string
-	}{
-		{LogReg(13), "01" + "0000000d" + "14" + hex.EncodeToString([]byte("binary_cross_entropy")) + "0001" + "0564656e7365" + "05" + "0100000001"},
-		{s, "01" + "0000000d" + "14" + hex.EncodeToString([]byte("binary_cross_entropy")) + "0003" +
-			"0564656e7365" + "05" + "0100000008" +
-			"0472656c75" + "00" +
-			"0564656e7365" + "0d" + "0100000001" + "02057a65726f73" + "03"},
-	} {
-		b, err := AppendSpec(nil, c.s)
-		if err != nil || hex.EncodeToString(b) != c.want {
-			t.Errorf("%x (%v), want %s", b, err, c.want)
-		}
-		back, err := ParseSpec(b)
-		if err != nil || !reflect.DeepEqual(back, c.s) {
-			t.Errorf("%+v, %v", back, err)
-		}
-		for i := range b {
-			if _, err := ParseSpec(b[:i]); err == nil {
-				t.Errorf("%d of %d bytes are taken", i, len(b))
-			}
-		}
-		if _, err := ParseSpec(append(b, 0)); err == nil {
-			t.Error("a trailing byte is taken")
-		}
-	}
-	dense, bce := "0564656e7365", "01"+"0000000d"+"14"+hex.EncodeToString([]byte("binary_cross_entropy"))+"0001"
-	for name, bad := range map[string]string{
-		"version 2":            "02" + (bce + dense + "05" + "0100000001")[2:],
-		"units written twice":  bce + dense + "0a" + "0100000001" + "0100000001",
-		"units zero":           bce + dense + "05" + "0100000000",
-		"units beyond limit":   bce + dense + "05" + "01ffffffff",
-		"empty init":           bce + dense + "07" + "0100000001" + "0200",
-		"tags falling":         bce + dense + "06" + "03" + "0100000001",
-		"unknown tag":          bce + dense + "06" + "0100000001" + "04",
-		"inputs beyond limit":  "01ffffffff" + (bce + dense + "05" + "0100000001")[10:],
-		"more layers than are": bce[:len(bce)-4] + "0002" + dense + "05" + "0100000001",
-		"too many layers":      bce[:len(bce)-4] + "ffff" + dense + "05" + "0100000001",
-		"invalid spec":         bce + dense + "05" + "0100000002",
-		"unknown kind":         bce + "0164" + "05" + "0100000001",
-	} {
-		raw, err := hex.DecodeString(bad)
-		if err != nil {
-			t.Fatal(name, err)
-		}
-		if s, err := ParseSpec(raw); err == nil || !reflect.DeepEqual(s, Spec{}) {
-			t.Errorf("%s is taken: %+v, %v", name, s, err)
-		}
-	}
-}
-
-func FuzzParseSpec(f *testing.F) {
-	for _, s := range specs() {
-		b, err := AppendSpec(nil, s)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := ParseSpec(b)
-		if err != nil {
-			if !reflect.DeepEqual(s, Spec{}) {
-				t.Fatal("a Spec beside an error")
-			}
-			return
-		}
-		again, err := AppendSpec(nil, s)
-		if err != nil || !bytes.Equal(again, b) {
-			t.Fatalf("%x → %x (%v)", b, again, err)
-		}
-	})
 }
 
 func TestMetrics(t *testing.T) {
