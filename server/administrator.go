@@ -94,7 +94,7 @@ func ReadAdministrator(path string) (*Administrator, error) {
 // branch reads out. The next roster is made here, from the one in force, which
 // administrators have signed, and this one entry: the server cannot slip in another.
 func (a *Administrator) Approve(ctx context.Context, c Control, site, fingerprint string) error {
-	charterBytes, rosterBytes, memberBytes, err := c.Propose(ctx, site)
+	charterBytes, rosterBytes, memberBytes, err := c.Propose(ctx, site, fingerprint)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (a *Administrator) Approve(ctx context.Context, c Control, site, fingerprin
 		return err
 	}
 	if charter.Hash() != a.Charter {
-		return &DeniedError{Reason: fmt.Sprintf("the server shows charter %s, this key file is for charter %s", charter.Hash().Short(), a.Charter.Short())}
+		return &DeniedError{Reason: fmt.Sprintf("the server shows charter %s, this key file is for charter %s", charter.Hash().Short(), a.Charter.Short()), Advice: "use the key file that tacit init server wrote for this federation"}
 	}
 	if err := charter.Verify(); err != nil {
 		return err

@@ -18,7 +18,7 @@ type proposer struct {
 	adopted                 []byte
 }
 
-func (p *proposer) Propose(context.Context, string) (charter, roster, member []byte, err error) {
+func (p *proposer) Propose(context.Context, string, string) (charter, roster, member []byte, err error) {
 	return p.charter, p.roster, p.member, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"tacit/audit"
@@ -292,15 +293,25 @@ func (s *Server) Sites(ctx context.Context) ([]Site, error) {
 }
 
 // Propose returns the charter, the roster in force (empty before the first) and the
-// pending site's entry. The administrator makes the next roster of the two, and signs
+// entry of the key with that fingerprint that asks to join as the site: several may,
+// and whoever asks first must not keep the right one out. The administrator makes the next roster of the two, and signs
 // that: no other entry than the one that was compared can come in with it.
-func (s *Server) Propose(ctx context.Context, site string) (charter, roster, member []byte, err error) {
+func (s *Server) Propose(ctx context.Context, site, fingerprint string) (charter, roster, member []byte, err error) {
 	candidates, err := s.store.Candidates(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	asked := false
 	for _, c := range candidates {
 		if c.Site != site {
+			continue
+		}
+		asked = true
+		m, err := id.ParseMember(c.Body)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if m.Key.Fingerprint() != fingerprint {
 			continue
 		}
 		s.rosterMu.Lock()
@@ -309,6 +320,9 @@ func (s *Server) Propose(ctx context.Context, site string) (charter, roster, mem
 			roster = s.roster.AppendBinary(nil)
 		}
 		return s.charter.AppendBinary(nil), roster, c.Body, nil
+	}
+	if asked {
+		return nil, nil, nil, &DeniedError{Reason: fmt.Sprintf("no key with fingerprint %s asks to join as site %q", fingerprint, site), Advice: "tacit site list shows the fingerprints that wait; if the branch reads out another one, invite it again"}
 	}
 	return nil, nil, nil, &DeniedError{Reason: fmt.Sprintf("no branch asks to join as site %q", site)}
 }
@@ -333,8 +347,20 @@ func (s *Server) Adopt(ctx context.Context, body []byte) error {
 		return &DeniedError{Reason: fmt.Sprintf("roster version %d does not follow version %d; propose it again", next.Version, s.roster.Version), Advice: "tacit site approve makes the next version"}
 	}
 	b := &store.Batch{Rosters: []store.Roster{{Version: next.Version, Body: body}}}
+	// Whoever else asked for a site that is taken now will not get it.
+	taken := map[string]bool{}
 	for i := range next.Members {
+		taken[next.Members[i].Site] = true
 		b.DropCandidates = append(b.DropCandidates, next.Members[i].Agent())
+	}
+	candidates, err := s.store.Candidates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range candidates {
+		if taken[c.Site] && !slices.Contains(b.DropCandidates, c.Agent) {
+			b.DropCandidates = append(b.DropCandidates, c.Agent)
+		}
 	}
 	err = s.write(b, entry(id.RunID{}, 0, 0, id.SumDigest(body),
 		audit.RosterChanged{Version: next.Version, Roster: next.Hash(), Members: uint32(len(next.Members))}))

@@ -27,7 +27,7 @@ type Control interface {
 	Status(ctx context.Context) (Status, error)
 	Invite(ctx context.Context, org, site string, ttl time.Duration) (string, error)
 	Sites(ctx context.Context) ([]Site, error)
-	Propose(ctx context.Context, site string) (charter, roster, member []byte, err error)
+	Propose(ctx context.Context, site, fingerprint string) (charter, roster, member []byte, err error)
 	Adopt(ctx context.Context, roster []byte) error
 	Submit(ctx context.Context, canonical []byte) (id.RunID, error)
 	Runs(ctx context.Context) ([]RunInfo, error)
@@ -144,12 +144,13 @@ func listenControl(dir string) (net.Listener, error) {
 
 // request is the body of every control call; each uses what it needs.
 type request struct {
-	Org        string        `json:"org,omitempty"`
-	Site       string        `json:"site,omitempty"`
-	TTL        time.Duration `json:"ttl,omitempty"`
-	Bytes      []byte        `json:"bytes,omitempty"`
-	Run        id.RunID      `json:"run"`
-	Recipients []string      `json:"recipients,omitempty"`
+	Org         string        `json:"org,omitempty"`
+	Site        string        `json:"site,omitempty"`
+	Fingerprint string        `json:"fingerprint,omitempty"`
+	TTL         time.Duration `json:"ttl,omitempty"`
+	Bytes       []byte        `json:"bytes,omitempty"`
+	Run         id.RunID      `json:"run"`
+	Recipients  []string      `json:"recipients,omitempty"`
 }
 
 // reply is the body of every answer but Watch's.
@@ -252,7 +253,7 @@ func (s *Server) controlHandler() http.Handler {
 		return reply{Text: text}, err
 	})
 	handle("propose", func(ctx context.Context, q request) (reply, error) {
-		charter, roster, member, err := s.Propose(ctx, q.Site)
+		charter, roster, member, err := s.Propose(ctx, q.Site, q.Fingerprint)
 		return reply{Charter: charter, Bytes: roster, Member: member}, err
 	})
 	handle("adopt", func(ctx context.Context, q request) (reply, error) { return reply{}, s.Adopt(ctx, q.Bytes) })
@@ -385,8 +386,8 @@ func (c *remote) Invite(ctx context.Context, org, site string, ttl time.Duration
 	return out.Text, err
 }
 
-func (c *remote) Propose(ctx context.Context, site string) (charter, roster, member []byte, err error) {
-	out, err := c.call(ctx, "propose", request{Site: site}, nil)
+func (c *remote) Propose(ctx context.Context, site, fingerprint string) (charter, roster, member []byte, err error) {
+	out, err := c.call(ctx, "propose", request{Site: site, Fingerprint: fingerprint}, nil)
 	return out.Charter, out.Bytes, out.Member, err
 }
 

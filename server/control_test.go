@@ -133,7 +133,7 @@ func TestControlSocket(t *testing.T) {
 	})
 	alike("not found", func(c Control) error { return c.Watch(ctx, id.RunID{1}, func(Event) error { return nil }) })
 	alike("not found", func(c Control) error { _, err := c.Export(ctx, id.RunID{1}, nil); return err })
-	alike("no site", func(c Control) error { _, _, _, err := c.Propose(ctx, "nobody"); return err })
+	alike("no site", func(c Control) error { _, _, _, err := c.Propose(ctx, "nobody", "f"); return err })
 	if err := remote.Adopt(ctx, []byte("x")); err == nil {
 		t.Error("rubbish adopted")
 	}

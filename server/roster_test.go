@@ -17,10 +17,24 @@ func TestOnlyAdministratorsMakeMembers(t *testing.T) {
 	x.join(f.invite("north"), key)
 	x.receive()
 	var denied *DeniedError
-	if _, _, _, err := s.Propose(t.Context(), "south"); !errors.As(err, &denied) {
+	if _, _, _, err := s.Propose(t.Context(), "south", ""); !errors.As(err, &denied) {
 		t.Errorf("nobody asked: %v", err)
 	}
-	_, inForce, entry, err := s.Propose(t.Context(), "north")
+	// A second key asks for the same site: each is proposed by its own fingerprint.
+	other := seededKey(9)
+	y := knock(t, s)
+	y.join(f.invite("north"), other)
+	y.receive()
+	for _, k := range []*id.PrivateKey{key, other} {
+		_, _, entry, err := s.Propose(t.Context(), "north", fingerprint(k))
+		if m, parse := id.ParseMember(entry); err != nil || parse != nil || m.Agent() != agentOf(k) {
+			t.Errorf("%+v, %v, %v", m, err, parse)
+		}
+	}
+	if _, _, _, err := s.Propose(t.Context(), "north", fingerprint(seededKey(8))); !errors.As(err, &denied) {
+		t.Errorf("a fingerprint that nobody has: %v", err)
+	}
+	_, inForce, entry, err := s.Propose(t.Context(), "north", fingerprint(key))
 	if err != nil || len(inForce) != 0 {
 		t.Fatalf("a roster of %d bytes before the first; %v", len(inForce), err)
 	}
@@ -141,4 +155,9 @@ func TestRevocation(t *testing.T) {
 	x = knock(t, s)
 	x.auth(seededKey(1))
 	x.refused(wire.CodeUnknownAgent)
+}
+
+func fingerprint(k *id.PrivateKey) string {
+	p := k.Public()
+	return p.Fingerprint()
 }

@@ -48,10 +48,8 @@ type activeRun struct {
 	spool   *blob.Key // its key; under spoolMu
 	spooled sync.Map  // digest of each agent's first input of spoolR
 
-	mu      sync.Mutex // guards what follows
-	phase   engine.Phase
-	end     uint64 // index of the latest entry that ended an attempt
-	metrics *strategy.Metrics
+	mu  sync.Mutex
+	end uint64 // index of the latest entry that ended an attempt; under mu
 }
 
 // event is one event on its way to the loop.
@@ -188,9 +186,6 @@ func (s *Server) execute(run *activeRun, effects []engine.Effect) error {
 			return err
 		}
 	}
-	run.mu.Lock()
-	run.phase = run.engine.Phase()
-	run.mu.Unlock()
 	return nil
 }
 
@@ -476,9 +471,6 @@ func (s *Server) notice(run *activeRun, n engine.NoticeText) {
 		if n.Task != plan.Statistics {
 			ev.Loss, ev.Accuracy = n.Metrics.Loss(), n.Metrics.Accuracy()
 		}
-		run.mu.Lock()
-		run.metrics = n.Metrics
-		run.mu.Unlock()
 	}
 	if n.Kind != "refused" { // a member can send any number of those: they are for the log alone
 		s.events.add(ev)
