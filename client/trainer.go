@@ -100,6 +100,7 @@ func (t *trainer) train(ctx context.Context, global *strategy.Record, round uint
 	if err != nil {
 		return fail(err)
 	}
+	p.SetStep((round - 1) * uint64(steps))
 	for range steps {
 		if err := ctx.Err(); err != nil {
 			return fail(err)
@@ -150,10 +151,12 @@ func (t *trainer) evaluate(ctx context.Context, global *strategy.Record) (plan.C
 }
 
 // metrics sums loss and counts of p over the rows, every example's loss clamped to
-// the plan's bound.
+// the plan's bound. Counts and losses of a sequence with a label a step are per step.
 func (t *trainer) metrics(ctx context.Context, p *nn.Program, rows *dataset.Examples) (plan.Contribution, error) {
 	var c plan.Contribution
 	var sum nn.Metrics
+	losses := make([]float64, t.plan.Training.Batch)
+	steps := float64(t.plan.Data.LabelsPerExample())
 	for b, err := range rows.Pass(t.plan.Training.Batch) {
 		if err == nil {
 			err = ctx.Err()
@@ -161,7 +164,24 @@ func (t *trainer) metrics(ctx context.Context, p *nn.Program, rows *dataset.Exam
 		if err != nil {
 			return plan.Contribution{}, err
 		}
-		m, err := p.Evaluate(nn.Batch{X: b.X, Labels: b.Labels, Targets: b.Targets})
+		batch := nn.Batch{X: b.X, Labels: b.Labels, Targets: b.Targets}
+		if t.plan.Model.Loss == nn.Cox { // a batch has one loss, the mean over its events
+			m, err := p.Evaluate(batch)
+			if err != nil {
+				return plan.Contribution{}, err
+			}
+			loss, clamped := t.plan.ClampLoss(m.Loss())
+			if m.Weight == 0 {
+				loss, clamped = 0, false // no event, nothing to say
+			}
+			c.LossSum += loss * float64(m.Examples)
+			if clamped {
+				c.ClampedLoss += m.Examples
+			}
+			sum.Add(m)
+			continue
+		}
+		m, err := p.Losses(losses[:b.Len()], batch)
 		if err != nil {
 			return plan.Contribution{}, err
 		}
@@ -172,40 +192,19 @@ func (t *trainer) metrics(ctx context.Context, p *nn.Program, rows *dataset.Exam
 			c.LossSum += m.LossSum
 			continue
 		}
-		loss, clamped, err := t.clampedLoss(p, b)
-		if err != nil {
-			return plan.Contribution{}, err
+		var part float64
+		for _, l := range losses[:b.Len()] {
+			loss, clamped := t.plan.ClampLoss(l)
+			part += loss
+			if clamped {
+				c.ClampedLoss++
+			}
 		}
-		c.LossSum += loss
-		c.ClampedLoss += clamped
+		c.LossSum += part * steps
 	}
 	c.Examples, c.Correct = sum.Examples, sum.Correct
 	c.TruePositive, c.FalsePositive, c.FalseNegative = sum.TruePositive, sum.FalsePositive, sum.FalseNegative
 	return c, nil
-}
-
-// clampedLoss evaluates a batch example by example.
-func (t *trainer) clampedLoss(p *nn.Program, b dataset.Batch) (sum float64, clamped int64, err error) {
-	n := b.Len()
-	width := len(b.X) / max(n, 1)
-	for i := range n {
-		one := nn.Batch{X: b.X[i*width : (i+1)*width]}
-		if b.Labels != nil {
-			one.Labels = b.Labels[i : i+1]
-		} else {
-			one.Targets = b.Targets[i : i+1] // a number target has one output
-		}
-		m, err := p.Evaluate(one)
-		if err != nil {
-			return 0, 0, err
-		}
-		loss, was := t.plan.ClampLoss(m.LossSum)
-		sum += loss
-		if was {
-			clamped++
-		}
-	}
-	return sum, clamped, nil
 }
 
 // checkContribution reports a contribution that no sum may hold.

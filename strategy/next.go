@@ -226,7 +226,7 @@ func (o *opened) standardisation(m *Metrics) (*plan.Standardisation, error) {
 	n, sum, sumSq := o.floats(plan.SegStatN), o.floats(plan.SegStatSum), o.floats(plan.SegStatSumSq)
 	s, _ := o.segment(plan.SegStatSumSq)
 	branches := float64(o.p.Federation.MaxBranches)
-	names := o.p.Data.FeatureNames()
+	names := o.p.Data.StatNames()
 	slack := branches / s.Scale // rounding of all branches, with room
 	for i := range n {
 		switch {

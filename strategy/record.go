@@ -113,7 +113,7 @@ func (r *Record) CheckPlan(p *plan.Plan) error {
 	if p.Data.Standardise != plan.Federated {
 		return fmt.Errorf("strategy: a record with standardisation, the plan says standardise: %s", p.Data.Standardise)
 	}
-	return r.Standardisation.Validate(p.Data.Width())
+	return r.Standardisation.Validate(p.Data.StatWidth())
 }
 
 // State is what a strategy remembers between rounds, in its own canonical bytes;
