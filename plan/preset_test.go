@@ -130,6 +130,26 @@ func TestPresets(t *testing.T) {
 - global_avg_pool
 - {kind: dense, units: 3}
 `, 9*(3*6+4*6*6+6*8+3*8*8) + 6*8 + 2*(6*5+8*5) + 8*3 + 3, "[8 12 3]"},
+		{"resnet of equal stages", imagesPlan, []string{"model.family=resnet", "model.channels=[1, 1]", "model.norm=none"}, `
+- {kind: conv2d, units: 1, kernel: 3, padding: 1}
+- relu
+- kind: residual
+  body:
+    - {kind: conv2d, units: 1, kernel: 3, padding: 1}
+    - relu
+    - {kind: conv2d, units: 1, kernel: 3, padding: 1}
+- relu
+- kind: residual
+  body:
+    - {kind: conv2d, units: 1, kernel: 3, stride: 2, padding: 1}
+    - relu
+    - {kind: conv2d, units: 1, kernel: 3, padding: 1}
+  shortcut:
+    - {kind: conv2d, units: 1, kernel: 1, stride: 2}
+- relu
+- global_avg_pool
+- {kind: dense, units: 3}
+`, 28 + 4*10 + 2 + 6, "[8 12 3]"},
 		{"resnet with batch norm", imagesPlan, []string{"model.family=resnet", "model.channels=[4]", "model.norm=batch", "model.dropout=0.1"}, `
 - {kind: conv2d, units: 4, no_bias: true, kernel: 3, padding: 1}
 - batch_norm
@@ -225,6 +245,10 @@ func TestPresets(t *testing.T) {
 - {kind: embedding, units: 2, vocab: 5}
 - {kind: dense, units: 5}
 `, 10 + 10 + 5, "[]"},
+		{"layers with room in the vocabulary", textPlan, []string{"model.family=layers", "model.layers=[{kind: embedding, units: 2, vocab: 9}, {kind: dense, units: 5}]"}, `
+- {kind: embedding, units: 2, vocab: 9}
+- {kind: dense, units: 5}
+`, 18 + 10 + 5, "[]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := mustParse(t, c.src, c.set...)

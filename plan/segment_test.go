@@ -210,6 +210,22 @@ func TestConfigDependsOnWhatItNames(t *testing.T) {
 	more("training.optimizer=rmsprop")
 	more("training.optimizer=rmsprop", "training.alpha=0.5")
 	more("training.optimizer=adam", "training.epsilon=0.5")
+	more("model.class_weights=[1, 2]")
+	more("model.label_smoothing=0.1")
+	more("model.family=mlp", "model.hidden=[2]", "model.dropout=0.1")
+	for _, set := range []string{"model.loss=mse", "model.loss=mae", "model.loss=huber", "data.series.length=5", "data.series.horizon=2", "data.series.stride=2"} {
+		add("a series with "+set, mustParse(t, seriesPlan, set).Config(Train))
+	}
+	add("a series with another delta", mustParse(t, seriesPlan, "model.loss=huber", "model.huber_delta=2").Config(Train))
+	for _, set := range []string{"model.units=3", "model.depth=2", "model.family=gru", "data.text.stride=2", "data.text.unknown=skip"} {
+		add("text with "+set, mustParse(t, textPlan, set).Config(Train))
+	}
+	for _, set := range []string{"model.family=cnn", "model.family=resnet", "data.classes=[cat, dog, cow]", "data.image.width=10"} {
+		add("images with "+set, mustParse(t, imagesPlan, set).Config(Train))
+	}
+	for _, layers := range []string{"{kind: conv2d, units: 2, kernel: 3}", "{kind: conv2d, units: 2, kernel: 3, padding: 1}", "{kind: residual, body: [{kind: dense, units: 3}]}", "{kind: residual, body: [{kind: dense, units: 3}, relu]}"} {
+		add("images by "+layers, mustParse(t, imagesPlan, "model.family=layers", "model.layers=["+layers+", flatten, {kind: dense, units: 3}]").Config(Train))
+	}
 	// The name, the seed and deadlines are in the plan's hash, not here.
 	for _, set := range []string{"name=other", "seed=9", "federation.start_grace=1s", "evaluation.final=false", "training.epochs=3", "training.validation=0.1"} {
 		if mustParse(t, minimal, set).Config(Train) != base.Config(Train) {
