@@ -181,6 +181,9 @@ func (g *grapher) node(l *Layer, path string, in []int, depth int) *node {
 		return n
 	}
 	n.out = out
+	if k == &groupNormKind && l.Groups > 1 && len(in) == 1 && g.image != nil {
+		bad("the groups of a flattened image would be rows of it here and channels in torch: put the group_norm before the flatten")
+	}
 	if k.params == nil {
 		return n
 	}
@@ -201,6 +204,10 @@ func (g *grapher) node(l *Layer, path string, in []int, depth int) *node {
 			// [channels][height][width].
 			h, w, c := g.image[0], g.image[1], g.image[2]
 			e.view, e.perm, e.final = []int{h, w, c, l.Units}, []int{3, 2, 0, 1}, []int{l.Units, h * w * c}
+		} else if k != &denseKind && len(in) == 1 && g.image != nil {
+			// So do the norms' parameters, one for each value.
+			h, w, c := g.image[0], g.image[1], g.image[2]
+			e.view, e.perm, e.final = []int{h, w, c}, []int{2, 0, 1}, []int{h * w * c}
 		}
 		g.layout = append(g.layout, e)
 		n.entries, n.inits = append(n.entries, e), append(n.inits, p.init)

@@ -205,6 +205,13 @@ func TestImageShapes(t *testing.T) {
 			t.Errorf("%+v on %s: %q, want %q", c.l, shape(c.in), got, c.want)
 		}
 	}
+	// Torch flattens channel by channel: groups of a flattened image would be others.
+	flat := func(groups int) error {
+		return Spec{Inputs: 12, Shape: []int{2, 3, 2}, Layers: []Layer{{Kind: Flatten}, {Kind: GroupNorm, Groups: groups}, {Kind: Dense, Units: 1}}, Loss: MSE}.Validate()
+	}
+	if err := flat(2); err == nil || !strings.Contains(err.Error(), "put the group_norm before the flatten") || flat(1) != nil {
+		t.Errorf("a group norm after a flatten: %v, %v", err, flat(1))
+	}
 	// Sizes are judged before anything is allocated.
 	s := Spec{Inputs: 1 << 20, Shape: []int{1024, 1024, 1}, Layers: []Layer{{Kind: Conv2D, Units: 16, Kernel: [2]int{4, 4}}, {Kind: MaxPool, Kernel: [2]int{1021, 1021}}, {Kind: Flatten}, {Kind: Dense, Units: 2}}, Loss: CrossEntropy}
 	if _, err := Compile(s, Options{Batch: 1 << 12}); err == nil || !strings.Contains(err.Error(), "use a smaller batch") {
