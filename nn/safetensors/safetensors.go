@@ -2,7 +2,8 @@
 // 64-bit header length, a JSON header that names each tensor's type, shape and byte
 // range, and the tensors' bytes (github.com/huggingface/safetensors, "Format").
 //
-// Only float32 tensors ("F32") are written and read. The header is padded with
+// Float32 tensors ("F32") are written and read, and the int64 ones ("I64") that torch
+// keeps counters in; a file with any other is refused. The header is padded with
 // spaces to a multiple of eight bytes so that the data is aligned, and its keys are
 // in a fixed order: the same tensors give the same bytes.
 package safetensors
@@ -20,11 +21,13 @@ import (
 // MaxHeader bounds the header, as the format's own reader does.
 const MaxHeader = 100 << 20
 
-// Tensor is a named float32 tensor in row-major order.
+// Tensor is a named tensor in row-major order, of float32 or, where Ints is not nil,
+// of int64. Data, or Ints, has as many values as the product of Shape.
 type Tensor struct {
 	Name  string
 	Shape []int
-	Data  []float32 // as many values as the product of Shape
+	Data  []float32
+	Ints  []int64
 }
 
 type info struct {
@@ -32,6 +35,9 @@ type info struct {
 	Shape   []int  `json:"shape"`
 	Offsets [2]int `json:"data_offsets"`
 }
+
+// width is the bytes of a value of each type.
+var width = map[string]int64{"F32": 4, "I64": 8}
 
 const metadataKey = "__metadata__"
 
@@ -67,11 +73,17 @@ func Append(b []byte, tensors []Tensor, metadata map[string]string) ([]byte, err
 			return nil, fmt.Errorf("safetensors: tensor name %q is empty, reserved or used twice", t.Name)
 		}
 		seen[t.Name] = true
-		if n, ok := count(t.Shape); !ok || n != len(t.Data) {
-			return nil, fmt.Errorf("safetensors: tensor %q has %d values, its shape %v another number", t.Name, len(t.Data), t.Shape)
+		kind, have, end := "F32", len(t.Data), at+4*len(t.Data)
+		if t.Ints != nil {
+			if len(t.Data) > 0 {
+				return nil, fmt.Errorf("safetensors: tensor %q has values of two types", t.Name)
+			}
+			kind, have, end = "I64", len(t.Ints), at+8*len(t.Ints)
 		}
-		end := at + 4*len(t.Data)
-		if err := member(t.Name, info{"F32", append([]int{}, t.Shape...), [2]int{at, end}}); err != nil {
+		if n, ok := count(t.Shape); !ok || n != have {
+			return nil, fmt.Errorf("safetensors: tensor %q has %d values, its shape %v another number", t.Name, have, t.Shape)
+		}
+		if err := member(t.Name, info{kind, append([]int{}, t.Shape...), [2]int{at, end}}); err != nil {
 			return nil, err
 		}
 		at = end
@@ -85,6 +97,9 @@ func Append(b []byte, tensors []Tensor, metadata map[string]string) ([]byte, err
 	for _, t := range tensors {
 		for _, v := range t.Data {
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+		}
+		for _, v := range t.Ints {
+			b = binary.LittleEndian.AppendUint64(b, uint64(v))
 		}
 	}
 	return b, nil
@@ -120,6 +135,7 @@ func Parse(b []byte) ([]Tensor, map[string]string, error) {
 	metadata := map[string]string{}
 	type placed struct {
 		Tensor
+		kind     string
 		from, to int
 	}
 	var all []placed
@@ -135,10 +151,11 @@ func Parse(b []byte) ([]Tensor, map[string]string, error) {
 			return nil, nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
 		}
 		size, ok := count(i.Shape)
-		if i.Type != "F32" || !ok || i.Offsets[0] < 0 || i.Offsets[1] > len(data) || i.Offsets[1]-i.Offsets[0] != 4*size {
+		w := width[i.Type]
+		if w == 0 || !ok || i.Offsets[0] < 0 || i.Offsets[1] > len(data) || int64(i.Offsets[1])-int64(i.Offsets[0]) != w*int64(size) {
 			return nil, nil, fmt.Errorf("safetensors: tensor %q: type %s, shape %v and range %v do not fit", name, i.Type, i.Shape, i.Offsets)
 		}
-		all = append(all, placed{Tensor{Name: name, Shape: i.Shape}, i.Offsets[0], i.Offsets[1]})
+		all = append(all, placed{Tensor{Name: name, Shape: i.Shape}, i.Type, i.Offsets[0], i.Offsets[1]})
 	}
 	sort.Slice(all, func(i, j int) bool {
 		if all[i].from != all[j].from {
@@ -153,9 +170,17 @@ func Parse(b []byte) ([]Tensor, map[string]string, error) {
 			return nil, nil, fmt.Errorf("safetensors: tensor %q leaves a gap or overlaps", p.Name)
 		}
 		at = p.to
-		p.Data = make([]float32, (p.to-p.from)/4)
-		for i := range p.Data {
-			p.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[p.from+4*i:]))
+		switch p.kind {
+		case "F32":
+			p.Data = make([]float32, (p.to-p.from)/4)
+			for i := range p.Data {
+				p.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[p.from+4*i:]))
+			}
+		case "I64":
+			p.Ints = make([]int64, (p.to-p.from)/8)
+			for i := range p.Ints {
+				p.Ints[i] = int64(binary.LittleEndian.Uint64(data[p.from+8*i:]))
+			}
 		}
 		tensors = append(tensors, p.Tensor)
 	}

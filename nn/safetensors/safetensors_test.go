@@ -12,6 +12,7 @@ func sample(t testing.TB) []byte {
 		{Name: "0.weight", Shape: []int{2, 3}, Data: []float32{1, 2, 3, 4, 5, 6}},
 		{Name: "0.bias", Shape: []int{3}, Data: []float32{-1, 0, 1}},
 		{Name: "scalar", Shape: []int{}, Data: []float32{7}},
+		{Name: "counter", Shape: []int{}, Ints: []int64{-1 << 40}},
 	}, map[string]string{"format": "tacit"})
 	if err != nil {
 		t.Fatal(err)
@@ -21,14 +22,14 @@ func sample(t testing.TB) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	b := sample(t)
-	if (len(b)-4*10)%8 != 0 {
+	if (len(b)-4*10-8)%8 != 0 {
 		t.Error("the data is not aligned to eight bytes")
 	}
 	tensors, meta, err := Parse(b)
-	if err != nil || meta["format"] != "tacit" || len(tensors) != 3 {
+	if err != nil || meta["format"] != "tacit" || len(tensors) != 4 {
 		t.Fatalf("%v %v %v", tensors, meta, err)
 	}
-	if tensors[0].Name != "0.weight" || !reflect.DeepEqual(tensors[1].Data, []float32{-1, 0, 1}) {
+	if tensors[0].Name != "0.weight" || !reflect.DeepEqual(tensors[1].Data, []float32{-1, 0, 1}) || tensors[3].Ints[0] != -1<<40 || tensors[3].Data != nil {
 		t.Errorf("got %+v", tensors)
 	}
 	again, err := Append(nil, tensors, meta)
@@ -40,7 +41,7 @@ func TestRoundTrip(t *testing.T) {
 func TestReject(t *testing.T) {
 	b := sample(t)
 	for i := range b {
-		if i < len(b)-40 {
+		if i < len(b)-48 {
 			continue
 		}
 		if _, _, err := Parse(b[:i]); err == nil {
@@ -52,6 +53,8 @@ func TestReject(t *testing.T) {
 		"huge":       {255, 255, 255, 255, 255, 255, 255, 127},
 		"not JSON":   {2, 0, 0, 0, 0, 0, 0, 0, '{', '{'},
 		"other type": []byte(strings.Replace(string(b), "F32", "F64", 1)),
+		"I64 as F32": []byte(strings.Replace(string(b), "I64", "F32", 1)),
+		"F32 as I64": []byte(strings.Replace(string(b), "F32", "I64", 1)),
 		"overlap":    []byte(strings.Replace(string(b), "[24,36]", "[20,32]", 1)),
 	} {
 		if _, _, err := Parse(bad); err == nil {
@@ -60,6 +63,8 @@ func TestReject(t *testing.T) {
 	}
 	for _, bad := range [][]Tensor{
 		{{Name: "a", Shape: []int{2}, Data: []float32{1}}},
+		{{Name: "a", Shape: []int{1}, Data: []float32{1}, Ints: []int64{1}}},
+		{{Name: "a", Shape: []int{1}, Ints: []int64{}}},
 		{{Name: "", Shape: []int{1}, Data: []float32{1}}},
 		{{Name: "a", Shape: []int{0}}, {Name: "a", Shape: []int{0}}},
 		{{Name: "__metadata__", Shape: []int{0}}},
