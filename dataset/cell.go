@@ -44,6 +44,14 @@ func exactOr(f float64, i int64, text string) cell {
 	return cell{kind: isText, text: text}
 }
 
+// naturalCell is integerCell for numbers without a sign.
+func naturalCell(i uint64) cell {
+	if i < 1<<53 {
+		return numberCell(float64(i))
+	}
+	return cell{kind: isText, text: strconv.FormatUint(i, 10)}
+}
+
 // records is one pass over a table's records in the source's order.
 type records interface {
 	// columns describes the cells of every record, or is nil where only their
@@ -76,6 +84,7 @@ const (
 	texts
 	instants
 	booleans
+	otherwise
 	anything valueKinds = 0 // a text file: every cell says for itself
 )
 

@@ -165,10 +165,7 @@ func (a *npy) cell(b []byte) cell {
 		v = a.order.Uint64(b)
 	}
 	if a.kind == 'u' {
-		if v > math.MaxInt64 {
-			return cell{kind: isText, text: strconv.FormatUint(v, 10)}
-		}
-		return integerCell(int64(v))
+		return naturalCell(v)
 	}
 	shift := 64 - 8*a.size
 	return integerCell(int64(v<<shift) >> shift)

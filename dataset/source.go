@@ -6,12 +6,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"tacit/plan"
 )
 
-// DefaultMemory is Source.Memory where it is 0.
-const DefaultMemory = 1 << 30
+// What the fields of a Source are where they are 0.
+const (
+	DefaultMemory  = 1 << 30
+	DefaultTimeout = time.Minute
+)
 
 // Values of Source.Format. A path's ending says which it is where Format is "".
 const (
@@ -58,7 +62,8 @@ type Source struct {
 	// DSN says where the connection string is, which holds a password: "env:NAME",
 	// a variable of the environment, or "file:PATH", a file that its owner alone
 	// may read. It is never the connection string itself.
-	DSN string
+	DSN     string
+	Timeout time.Duration // SQL: how long the server may be silent. 0: DefaultTimeout
 
 	// Memory is about how many bytes the examples may take. More are read again in
 	// every pass, through a shuffle buffer of half of it (see [Table.Streamed]). 0:
@@ -87,6 +92,8 @@ func (s *Source) Validate() error {
 		return fmt.Errorf("dataset: test labels without a test file")
 	case s.Memory < 0:
 		return fmt.Errorf("dataset: memory is %d bytes", s.Memory)
+	case s.Timeout < 0:
+		return fmt.Errorf("dataset: timeout is %v", s.Timeout)
 	}
 	if sql {
 		return checkDSN(s.DSN)
