@@ -38,6 +38,8 @@ func specs() map[string]Spec {
 		out[k+" over a sequence, classes"] = Spec{Inputs: 15, Shape: []int{3, 5}, Layers: []Layer{{Kind: Dense, Units: 6}, {Kind: k}, {Kind: Dense, Units: 3, NoBias: true}}, Loss: CrossEntropy}
 		out[k+" first, mse"] = Spec{Inputs: 4, Layers: []Layer{{Kind: k}, {Kind: Dense, Units: 3}}, Loss: MSE}
 	}
+	maps.Copy(out, attentionSpecs())
+	maps.Copy(out, activationSpecs())
 	maps.Copy(out, imageSpecs())
 	maps.Copy(out, normSpecs())
 	maps.Copy(out, sequenceSpecs())

@@ -32,6 +32,7 @@ var kinds = []*kind{
 	&denseKind, &flattenKind, &dropoutKind, &residualKind,
 	&conv2dKind, &maxPoolKind, &avgPoolKind, &globalAvgPoolKind, &globalMaxPoolKind, &batchNormKind, &groupNormKind,
 	&embeddingKind, &positionalKind, &rnnKind, &lstmKind, &gruKind,
+	&layerNormKind, &attentionKind, &leakyReLUKind, &geluKind, &siluKind,
 	&reluKind, &tanhKind, &sigmoidKind, &softmaxKind,
 }
 

@@ -18,6 +18,7 @@ var refLayers = map[string]refLayer{
 	Tanh:      refEach(math.Tanh),
 	Sigmoid:   refEach(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
 	Softmax:   refSoftmax,
+	LayerNorm: refLayerNorm, Attention: refAttention, LeakyReLU: refLeakyReLU, GELU: refEach(refGELU), SiLU: refEach(refSiLU),
 	Residual:  nil, // in refChain
 	Embedding: refEmbedding, Positional: refPositional, RNN: refRecurrent, LSTM: refRecurrent, GRU: refRecurrent,
 	Conv2D: refConv, MaxPool: refPool(refMax), AvgPool: refPool(refAvg), GlobalMaxPool: refGlobal(refMax), GlobalAvgPool: refGlobal(refAvg),

@@ -1,0 +1,132 @@
+package nn
+
+import "math"
+
+// layerNormKind: for each row of C values along the last axis,
+//
+//	μ = (1/C) Σ x     v = (1/C) Σ (x−μ)²     x̂ = (x−μ)/√(v+ε)     y = γ_c·x̂ + β_c
+//	∂x = (δ·γ_c − (1/C) Σ δ·γ − x̂·(1/C) Σ δ·γ·x̂) / √(v+ε)
+//	∂γ_c = Σ δ·x̂       ∂β_c = Σ δ      (over examples and rows)
+//
+// (Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450). It is torch.nn.LayerNorm
+// of the last axis.
+var layerNormKind = kind{
+	name: LayerNorm, fields: []string{"local", "epsilon"},
+	shape: func(l *Layer, in []int) ([]int, error) { return in, l.checkEpsilon() },
+	params: func(_ *Layer, in []int) []param {
+		c := in[len(in)-1:]
+		return []param{{name: "weight", shape: c, kind: Weight, init: initial{rule: ones}}, {name: "bias", shape: c, kind: Bias}}
+	},
+	build: func(c *compiler, n *node) op {
+		l := &layerNorm{width: n.in[len(n.in)-1], epsilon: n.layer.epsilon(), at: n.entries[0].Offset}
+		l.rows = size(n.in) / l.width
+		l.gamma, l.beta = c.weights(n.entries[0]), c.weights(n.entries[1])
+		l.mean, l.inverse = c.take(c.batch*l.rows), c.take(c.batch*l.rows)
+		return l
+	},
+}
+
+// layerNorm sums in float64, in the order of rows and columns; all else is float32.
+type layerNorm struct {
+	width, rows   int // C; rows of one example
+	epsilon       float64
+	at            int       // offset of γ in the flat vector; β follows
+	gamma, beta   []float32 // (C)
+	mean, inverse []float32 // (batch, rows): μ and 1/√(v+ε) of the last forward pass
+}
+
+func (l *layerNorm) forward(y, x []float32, n int, _ *mode) {
+	count := float64(l.width)
+	for r := range n * l.rows {
+		in, out := x[r*l.width:][:l.width], y[r*l.width:][:l.width]
+		var sum, square float64
+		for _, v := range in {
+			sum += float64(v)
+		}
+		mean := sum / count
+		for _, v := range in {
+			d := float64(v) - mean
+			square += float64(d * d)
+		}
+		m, inverse := float32(mean), inverseRoot(square/count, l.epsilon)
+		l.mean[r], l.inverse[r] = m, inverse
+		for j, v := range in {
+			out[j] = float32(l.gamma[j]*hat(v, m, inverse)) + l.beta[j]
+		}
+	}
+}
+
+func (l *layerNorm) backward(dx, dy, x, _ []float32, n int) {
+	if dx == nil {
+		return
+	}
+	count := float64(l.width)
+	for r := range n * l.rows {
+		in, errs, out := x[r*l.width:][:l.width], dy[r*l.width:][:l.width], dx[r*l.width:][:l.width]
+		m, inverse := l.mean[r], l.inverse[r]
+		var sum, dot float64
+		for j, e := range errs {
+			d := float64(float64(e) * float64(l.gamma[j]))
+			sum += d
+			dot += float64(d * float64(hat(in[j], m, inverse)))
+		}
+		a, b := float32(sum/count), float32(dot/count)
+		for j, e := range errs {
+			d := float32(float32(e*l.gamma[j])-a) - float32(hat(in[j], m, inverse)*b)
+			out[j] = float32(d * inverse)
+		}
+	}
+}
+
+func (l *layerNorm) grad(g, dy, x []float32, n int) {
+	for c := 0; c < l.width; c += block {
+		var s normSums
+		w := min(block, l.width-c)
+		for i := range n {
+			l.sums(&s, dy[i*l.rows*l.width:], x[i*l.rows*l.width:], i, c, w)
+		}
+		for j := range w {
+			g[l.at+c+j] = float32(s.dot[j])
+			g[l.at+l.width+c+j] = float32(s.sum[j])
+		}
+	}
+}
+
+// sums adds to s those of example i's columns c … c+w−1; dy and x begin at the example.
+func (l *layerNorm) sums(s *normSums, dy, x []float32, i, c, w int) {
+	for r := range l.rows {
+		m, inverse := l.mean[i*l.rows+r], l.inverse[i*l.rows+r]
+		in := x[r*l.width+c:][:w]
+		for j, e := range dy[r*l.width+c:][:w] {
+			d := float64(float64(e) * float64(hat(in[j], m, inverse)))
+			s.sum[j] += float64(e)
+			s.dot[j] += d
+			s.absSum[j] += math.Abs(float64(e))
+			s.absDot[j] += math.Abs(d)
+		}
+	}
+}
+
+// norm2 is groupNorm's: Σ_c (∂γ_c² + ∂β_c²) of one example with the margin that the
+// roundings of scaled errors can come to.
+func (l *layerNorm) norm2(dy, x []float32, i int) float64 {
+	var sum, abs float64
+	for c := 0; c < l.width; c += block {
+		var s normSums
+		w := min(block, l.width-c)
+		l.sums(&s, dy, x, i, c, w)
+		for j := range w {
+			sum += float64(s.sum[j]*s.sum[j]) + float64(s.dot[j]*s.dot[j])
+			abs += float64(s.absSum[j]*s.absSum[j]) + float64(s.absDot[j]*s.absDot[j])
+		}
+	}
+	return withRounding(sum, math.Sqrt(abs))
+}
+
+// scale: the statistics of an example that is dropped may be anything.
+func (l *layerNorm) scale(i int, f float32) {
+	if f == 0 {
+		clear(l.mean[i*l.rows:][:l.rows])
+		clear(l.inverse[i*l.rows:][:l.rows])
+	}
+}
