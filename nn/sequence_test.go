@@ -201,6 +201,43 @@ func TestSequenceGuards(t *testing.T) {
 	}
 }
 
+// Training has the bits it had when the digests were written, on every machine and
+// with every build tag, as in TestTrainingBits.
+func TestSequenceBits(t *testing.T) {
+	want := map[string]string{RNN: "d9634008ef7f7954", LSTM: "5cf8cae832890e1f", GRU: "b23c492f022a1217"}
+	for k, want := range want {
+		s := Spec{Inputs: 9, Loss: CrossEntropy, Layers: []Layer{{Kind: Embedding, Vocab: 13, Units: 10}, {Kind: Positional}, {Kind: k, Units: 19, Depth: 2, Truncate: 4}, {Kind: Dense, Units: 13}}}
+		o := Options{Batch: 16, Seed: 42, Optimizer: NewAdam(0.01)}
+		if got := digest(trainRun(t, s, o, 20)); got != want {
+			t.Errorf("%s: digest %s, want %s", k, got, want)
+		}
+	}
+}
+
+// A network learns what only a state can carry: the first of six ids.
+func TestSequenceLearns(t *testing.T) {
+	for _, k := range []string{RNN, LSTM, GRU} {
+		s := Spec{Inputs: 6, Loss: CrossEntropy, Layers: []Layer{{Kind: Embedding, Vocab: 4, Units: 6}, {Kind: k, Units: 12, Last: true}, {Kind: Dense, Units: 4}}}
+		p := compile(t, s, Options{Batch: 32, Seed: 1, Optimizer: NewAdam(0.02)})
+		r := rand.New(rand.NewPCG(46, 47))
+		draw := func(n int) Batch {
+			b := randomBatch(r, s, n)
+			for i := range b.Labels {
+				b.Labels[i] = int32(b.X[6*i])
+			}
+			return b
+		}
+		for range 200 {
+			if _, err := p.Step(draw(32)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if m, err := p.Evaluate(draw(400)); err != nil || m.Accuracy() < 0.95 {
+			t.Errorf("%s: accuracy %v (%v)", k, m.Accuracy(), err)
+		}
+	}
+}
+
 func TestSequenceLayout(t *testing.T) {
 	l, err := Spec{Inputs: 4, Loss: MSE, Layers: []Layer{{Kind: Embedding, Vocab: 11, Units: 5}, {Kind: Positional, Local: true}, {Kind: GRU, Units: 2, Depth: 2}}}.Layout()
 	if err != nil {
