@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -256,7 +257,9 @@ func TestImageOpsStayInside(t *testing.T) {
 	r := rand.New(rand.NewPCG(31, 32))
 	normal := func(int) float32 { return float32(r.NormFloat64()) }
 	nan := func(int) float32 { return float32(math.NaN()) }
-	for name, s := range imageSpecs() {
+	specs := imageSpecs()
+	maps.Copy(specs, normSpecs())
+	for name, s := range specs {
 		g, err := s.graph()
 		if err != nil {
 			t.Fatal(err)
@@ -326,9 +329,7 @@ func TestImageExamplesAlone(t *testing.T) {
 func TestImageInputGradient(t *testing.T) {
 	r := rand.New(rand.NewPCG(35, 36))
 	specs := imageSpecs()
-	for name, s := range normSpecs() {
-		specs[name] = s
-	}
+	maps.Copy(specs, normSpecs())
 	for name, s := range specs {
 		p := perturbed(t, s, Options{Batch: 2, Seed: 4})
 		b := randomBatch(r, s, 2)
@@ -380,7 +381,7 @@ func TestMaxPoolChoices(t *testing.T) {
 		{"mean with padding", []int{2, 2, 1}, Layer{Kind: AvgPool, Kernel: [2]int{2, 2}, Padding: [2]int{1, 1}}, []float32{4, 8, 12, 16}, []float32{1, 2, 3, 4}, []float32{4, 8, 12, 16}, []float32{1, 2, 3, 4}},
 		{"mean NaN", []int{1, 4, 1}, Layer{Kind: AvgPool, Kernel: [2]int{1, 2}}, []float32{nan, 1, 2, 4}, []float32{nan, 3}, []float32{2, 4}, []float32{1, 1, 2, 2}},
 		{"global ties", []int{2, 2, 2}, Layer{Kind: GlobalMaxPool}, []float32{1, 5, 4, 5, 4, 0, 2, 2}, []float32{4, 5}, []float32{3, 7}, []float32{0, 7, 3, 0, 0, 0, 0, 0}},
-		{"global NaN", []int{2, 2}, Layer{Kind: GlobalMaxPool}, []float32{1, nan, 4, 9}, []float32{4, nan}, []float32{3, 7}, []float32{0, 7, 3, 0}},
+		{"global NaN", []int{2, 2}, Layer{Kind: GlobalMaxPool}, []float32{1, nan, nan, 9}, []float32{nan, nan}, []float32{3, 7}, []float32{0, 7, 3, 0}},
 	} {
 		o, n, _ := guardedOp(t, c.in, c.l, 1)
 		y, dx := make([]float32, size(n.out)), make([]float32, len(c.x))
@@ -487,4 +488,114 @@ func plainConv(n *node, params, x, dy []float32, batch int) (y, dx, grad []float
 		grad = append(grad, db...)
 	}
 	return y, dx, grad
+}
+
+// The fans of a convolution are torch's: weights that lead to one output, and from one
+// input through all outputs (torch.nn.init._calculate_fan_in_and_fan_out).
+func TestConvInit(t *testing.T) {
+	const in, out = 4 * 3 * 5, 96 * 3 * 5 // of 8 channels in 2 groups
+	for name, want := range map[string]float64{
+		InitDefault: 1 / math.Sqrt(in), InitKaimingUniform: math.Sqrt(6. / in), InitXavierUniform: math.Sqrt(6. / (in + out)),
+	} {
+		_, n, params := guardedOp(t, []int{6, 7, 8}, Layer{Kind: Conv2D, Units: 96, Groups: 2, Kernel: [2]int{3, 5}, Init: name}, 1)
+		most := 0.0
+		for _, v := range params[:n.entries[0].Len] {
+			most = max(most, math.Abs(float64(v)))
+		}
+		if most > want || most < 0.99*want {
+			t.Errorf("init %q: weights up to %v, want ±%v", name, most, want)
+		}
+		bias := params[n.entries[1].Offset:][:n.entries[1].Len]
+		if most := float64(max(slices.Max(bias), -slices.Min(bias))); most > 1/math.Sqrt(in) || most < 0.9/math.Sqrt(in) {
+			t.Errorf("init %q: biases up to %v, want ±%v", name, most, 1/math.Sqrt(in))
+		}
+	}
+}
+
+// An example with a window too long to be judged adds nothing to a clipped sum, and
+// leaves the bits of the others alone.
+func TestConvClippedLongWindow(t *testing.T) {
+	for name, s := range imageSpecs() {
+		if s.Layers[0].Kind != Conv2D {
+			continue
+		}
+		p := compile(t, s, Options{Batch: 3, Seed: 3})
+		b := randomBatch(rand.New(rand.NewPCG(49, 50)), s, 3)
+		sum, want, norms := make([]float32, p.NumParams()), make([]float32, p.NumParams()), make([]float64, 3)
+		for i := range p.params { // errors of zero would keep any norm small
+			p.params[i] = max(-p.params[i], p.params[i])
+		}
+		first, last := row(s, b, 0), row(s, b, 2)
+		two := Batch{X: slices.Concat(first.X, last.X), Labels: slices.Concat(first.Labels, last.Labels), Targets: slices.Concat(first.Targets, last.Targets)}
+		if _, err := p.ClippedGradSum(want, norms[:2], two, 0.5); err != nil {
+			t.Fatal(err)
+		}
+		for i := range s.Inputs {
+			b.X[s.Inputs+i] = 0x1p65
+		}
+		m, err := p.ClippedGradSum(sum, norms, b, 0.5)
+		if err != nil || !math.IsInf(norms[1], 1) || m.Examples != int64(2*p.rows) || digest(sum) != digest(want) {
+			t.Errorf("%s: norm %v, %d examples, %v", name, norms[1], m.Examples, err)
+		}
+	}
+}
+
+// Whole training runs have the bits they had when the digests were written, with every
+// instruction set and build tag: what federations have hashed.
+func TestImageTrainingBits(t *testing.T) {
+	for name, want := range map[string]string{
+		"conv stride": "e4aa2e8dc0455774", "conv depthwise": "fa7748a1fec6ce0d", "pools": "7813ffc4cac6a011", "conv in a residual": "2c022773b9869abb", "batch norm of images": "a16e8c8f16a7ab11", "group norm of images": "8d53fa92980df262",
+	} {
+		s, ok := imageSpecs()[name]
+		if !ok {
+			s = normSpecs()[name]
+		}
+		if got := digest(trainRun(t, s, Options{Batch: 8, Seed: 42, Optimizer: NewSGD(0.05, 0.9)}, 40)); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// mnistCNN has 105,866 parameters; 60,000 images are 1,875 steps of 32.
+func mnistCNN() Spec {
+	conv := func(n int) Layer {
+		return Layer{Kind: Conv2D, Units: n, Kernel: [2]int{3, 3}, Padding: [2]int{1, 1}}
+	}
+	pool := Layer{Kind: MaxPool, Kernel: [2]int{2, 2}}
+	return Spec{Inputs: 784, Shape: []int{28, 28, 1}, Loss: CrossEntropy, Layers: []Layer{
+		conv(16), {Kind: ReLU}, pool, conv(32), {Kind: ReLU}, pool, {Kind: Flatten}, {Kind: Dense, Units: 64}, {Kind: ReLU}, {Kind: Dense, Units: 10}}}
+}
+
+func BenchmarkCNN(b *testing.B) {
+	s := mnistCNN()
+	batch := randomBatch(rand.New(rand.NewPCG(1, 1)), s, 32)
+	b.Run("step", func(b *testing.B) {
+		p := compile(b, s, Options{Batch: 32, Optimizer: NewAdam(1e-3)})
+		for b.Loop() {
+			if _, err := p.Step(batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("clipped", func(b *testing.B) {
+		p := compile(b, s, Options{Batch: 32})
+		sum, norms := make([]float32, p.NumParams()), make([]float64, 32)
+		for b.Loop() {
+			if _, err := p.ClippedGradSum(sum, norms, batch, 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, l := range []Layer{{Kind: BatchNorm}, {Kind: GroupNorm, Groups: 8}} {
+		b.Run(l.Kind, func(b *testing.B) {
+			s := mnistCNN()
+			s.Layers = slices.Insert(s.Layers, 1, l)
+			p := compile(b, s, Options{Batch: 32, Optimizer: NewAdam(1e-3)})
+			for b.Loop() {
+				if _, err := p.Step(batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

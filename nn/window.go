@@ -53,19 +53,8 @@ func (l *Layer) window(in []int, stride [2]int) (window, error) {
 func (v *window) padded() (h, w int) { return v.in[0] + 2*v.padding[0], v.in[1] + 2*v.padding[1] }
 
 // taps returns the taps lo ≤ k < hi of output o that lie inside the image, along
-// axis a, and the place of tap 0.
+// axis a, and the place of tap 0. It is for pools, whose dilation is 1.
 func (v *window) taps(a, o int) (lo, hi, at int) {
 	at = o*v.stride[a] - v.padding[a]
-	d := v.dilation[a]
-	if at < 0 {
-		lo = (-at + d - 1) / d
-	}
-	hi = v.kernel[a]
-	if last := v.in[a] - 1 - at; last < (hi-1)*d {
-		hi = 0
-		if last >= 0 {
-			hi = last/d + 1
-		}
-	}
-	return lo, max(hi, lo), at
+	return max(0, -at), min(v.kernel[a], v.in[a]-at), at
 }
