@@ -211,50 +211,6 @@ func TestInit(t *testing.T) {
 	}
 }
 
-func TestOptimizerState(t *testing.T) {
-	s := LogReg(4)
-	b := randomBatch(rand.New(rand.NewPCG(2, 2)), s, 4)
-	for _, o := range []Optimizer{NewSGD(0.1, 0.9), NewAdam(0.1)} {
-		p := compile(t, s, Options{Batch: 4, Optimizer: o})
-		start := stored(t, p)
-		step := func() string {
-			if _, err := p.Step(b); err != nil {
-				t.Fatal(err)
-			}
-			return digest(stored(t, p))
-		}
-		first := step()
-		if err := p.Load(start); err != nil {
-			t.Fatal(err)
-		}
-		if step() == first {
-			t.Errorf("%s: Load cleared the state", o.Kind)
-		}
-		if err := p.Load(start); err != nil {
-			t.Fatal(err)
-		}
-		p.ResetOptimizer()
-		if step() != first {
-			t.Errorf("%s: ResetOptimizer left state", o.Kind)
-		}
-		// At rate 1e-30 the parameters stand still.
-		if err := p.SetLearningRate(1e-30); err != nil {
-			t.Fatal(err)
-		}
-		if before := digest(stored(t, p)); step() != before {
-			t.Errorf("%s: SetLearningRate has no effect", o.Kind)
-		}
-		if p.SetLearningRate(0) == nil || p.SetLearningRate(math.NaN()) == nil {
-			t.Errorf("%s: a bad rate is taken", o.Kind)
-		}
-	}
-	for x, want := range map[float32]float32{0x1p-127: 0, -0x1p-149: 0, 0x1p-126: 0x1p-126, -1: -1} {
-		if got := flush(x); got != want {
-			t.Errorf("flush(%x) = %x", x, got)
-		}
-	}
-}
-
 func TestNonFinite(t *testing.T) {
 	for name, s := range specs() {
 		for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {

@@ -19,10 +19,10 @@ var refLayers = map[string]refLayer{
 	Sigmoid:   refEach(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
 	Softmax:   refSoftmax,
 	LayerNorm: refLayerNorm, Attention: refAttention, LeakyReLU: refLeakyReLU, GELU: refEach(refGELU), SiLU: refEach(refSiLU),
-	Residual:  nil, // in refChain
-	Embedding: refEmbedding, Positional: refPositional, RNN: refRecurrent, LSTM: refRecurrent, GRU: refRecurrent,
-	Conv2D: refConv, MaxPool: refPool(refMax), AvgPool: refPool(refAvg), GlobalMaxPool: refGlobal(refMax), GlobalAvgPool: refGlobal(refAvg),
+	Residual: nil, // in refChain
+	Conv2D:   refConv, MaxPool: refPool(refMax), AvgPool: refPool(refAvg), GlobalMaxPool: refGlobal(refMax), GlobalAvgPool: refGlobal(refAvg),
 	BatchNorm: refBatchNorm, GroupNorm: refGroupNorm,
+	Embedding: refEmbedding, Positional: refPositional, RNN: refRecurrent, LSTM: refRecurrent, GRU: refRecurrent,
 }
 
 func refEach(f func(float64) float64) refLayer {
@@ -88,43 +88,6 @@ func refChain(nodes []*node, params, x []float64, batch int) []float64 {
 	return x
 }
 
-// refLosses gives each example's loss ℓ_i for outputs z; refMean joins them as the
-// spec's mean loss does.
-func refLosses(s Spec, z []float64, labels []int32, targets []float64, batch int) []float64 {
-	out := len(z) / batch
-	losses := make([]float64, batch)
-	for i := range batch {
-		v := z[i*out:][:out]
-		switch s.Loss {
-		case BinaryCrossEntropy, CrossEntropy:
-			rows := len(labels) / batch
-			c := out / rows
-			for r := range rows {
-				losses[i] += refEntropy(s, v[r*c:][:c], labels[i*rows+r]) / float64(rows)
-			}
-		case MSE:
-			for j, y := range v {
-				d := y - targets[i*out+j]
-				losses[i] += d * d / float64(out)
-			}
-		default:
-			panic("no reference of loss " + s.Loss)
-		}
-	}
-	return losses
-}
-
-func refEntropy(s Spec, z []float64, label int32) float64 {
-	if s.Loss == BinaryCrossEntropy {
-		return math.Log(1+math.Exp(z[0])) - float64(label)*z[0]
-	}
-	sum := 0.0
-	for _, v := range z {
-		sum += math.Exp(v)
-	}
-	return math.Log(sum) - z[label]
-}
-
 // reference is the network in float64: per-example losses for given parameters.
 func reference(s Spec, params, x []float64, labels []int32, targets []float64) []float64 {
 	g, err := s.graph()
@@ -155,13 +118,4 @@ func TestEveryKindIsJudged(t *testing.T) {
 			t.Errorf("%s stands in no spec of the tests", k)
 		}
 	}
-}
-
-// refMean is the spec's mean loss over a batch: Σ ℓ_i / n.
-func refMean(s Spec, losses []float64, labels []int32) float64 {
-	sum := 0.0
-	for _, l := range losses {
-		sum += l
-	}
-	return sum / float64(len(losses))
 }

@@ -83,26 +83,6 @@ func TestSpecValidate(t *testing.T) {
 	}
 }
 
-func TestOptimizerValidate(t *testing.T) {
-	nan := math.NaN()
-	for _, o := range []Optimizer{
-		{}, {Kind: "rmsprop", LR: 1}, NewSGD(0, 0), NewSGD(-1, 0), NewSGD(nan, 0), NewSGD(math.Inf(1), 0),
-		NewSGD(1, 1), NewSGD(1, -0.1), NewSGD(1, nan), {Kind: SGD, LR: 1, Beta1: 0.9}, {Kind: SGD, LR: 1, Epsilon: 1},
-		{Kind: Adam, LR: 1, Beta1: 0.9, Beta2: 0.999}, {Kind: Adam, LR: 1, Beta1: 1, Beta2: 0.9, Epsilon: 1e-8},
-		{Kind: Adam, LR: 1, Beta1: 0.9, Beta2: nan, Epsilon: 1e-8}, {Kind: Adam, LR: 1, Beta1: 0.9, Beta2: 0.9, Epsilon: nan},
-		{Kind: Adam, LR: 1, Beta1: 0.9, Beta2: 0.9, Epsilon: 1e-8, Momentum: 0.9},
-	} {
-		if o.Validate() == nil {
-			t.Errorf("%+v is valid", o)
-		}
-	}
-	for _, o := range []Optimizer{NewSGD(0.1, 0), NewSGD(0.1, 0.9), NewAdam(0.001), {Kind: Adam, LR: 1, Epsilon: 1}} {
-		if err := o.Validate(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 func TestMetrics(t *testing.T) {
 	// Logits through an identity: w = 1, b = 0.
 	p := compile(t, LogReg(1), Options{Batch: 8})
