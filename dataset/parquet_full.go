@@ -62,15 +62,16 @@ func (p *parquetFile) guarded(f func() error) (err error) {
 
 // parquetRecords is one pass.
 type parquetRecords struct {
-	p      *parquetFile
-	ctx    context.Context
-	in     *os.File
-	groups []parquet.RowGroup
-	group  int
-	left   int64 // rows of the group
-	cols   []*parquetColumn
-	cells  []cell
-	row    int
+	p       *parquetFile
+	ctx     context.Context
+	in      *os.File
+	library *parquet.File
+	groups  []parquet.RowGroup
+	group   int
+	left    int64 // rows of the group
+	cols    []*parquetColumn
+	cells   []cell
+	row     int
 }
 
 // parquetColumn is a column that the plan reads.
@@ -119,14 +120,7 @@ func (r *parquetRecords) open() (err error) {
 		col.kinds, col.found, col.cell = parquetCell(c.Type())
 		r.cols = append(r.cols, col)
 	}
-	r.groups, r.cells = f.RowGroups(), make([]cell, len(r.cols))
-	if p.checked {
-		return nil
-	}
-	if err := r.check(f); err != nil {
-		return err
-	}
-	p.checked = true
+	r.library, r.groups, r.cells = f, f.RowGroups(), make([]cell, len(r.cols))
 	return nil
 }
 
@@ -164,8 +158,8 @@ func (p *parquetFile) checkFooter(in *os.File) error {
 }
 
 // check goes over the pages of all columns that are read, once.
-func (r *parquetRecords) check(f *parquet.File) error {
-	rows := int64(0)
+func (r *parquetRecords) check() error {
+	f, rows := r.library, int64(0)
 	for g := range f.Metadata().RowGroups {
 		group := &f.Metadata().RowGroups[g]
 		if group.NumRows < 0 || group.NumRows > math.MaxInt64-rows {
@@ -235,6 +229,12 @@ func (c *parquetColumn) end() {
 
 func (r *parquetRecords) read() (line int, cells []cell, err error) {
 	err = r.p.guarded(func() error {
+		if !r.p.checked {
+			if err := r.check(); err != nil {
+				return err
+			}
+			r.p.checked = true
+		}
 		for r.left == 0 {
 			if r.group == len(r.groups) {
 				return io.EOF
