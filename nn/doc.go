@@ -50,8 +50,14 @@
 //	binary_cross_entropy  ℓ = ln(1+e^z) − t·z        δ = (σ(z) − t)/B         t ∈ {0, 1}
 //	cross_entropy         ℓ = ln Σ_k e^z_k − z_t     δ_j = (softmax(z)_j − [j = t])/B
 //	mse                   ℓ = (1/O) Σ_j (z_j − t_j)²  δ_j = 2(z_j − t_j)/(O·B)
+//	mae                   ℓ = (1/O) Σ_j |z_j − t_j|   δ_j = sign(z_j − t_j)/(O·B)
+//	huber                 squared up to Delta, then linear
+//	cox                   compares the examples of a batch with each other
 //
-// Definitions and defaults agree with PyTorch's (torch.nn.Linear,
-// binary_cross_entropy_with_logits, cross_entropy, mse_loss, SGD, Adam); its
-// numbers for small nets are in testdata and are part of the tests.
+// The entropies take class weights and label smoothing; with class weights the mean
+// is over the labels' weights, L = Σ_i ℓ_i / Σ_i w_{y_i} with w_{y_i} inside ℓ_i.
+//
+// Definitions and defaults agree with PyTorch's (the modules of torch.nn, the losses
+// of torch.nn.functional, torch.optim and its lr_scheduler); its numbers for small
+// nets are in testdata and are part of the tests.
 package nn

@@ -176,41 +176,6 @@ func TestArena(t *testing.T) {
 	}
 }
 
-func TestInit(t *testing.T) {
-	s := MLP(100, []int{400}, 3)
-	s.Layers[2].Init = InitZeros
-	p := compile(t, s, Options{Batch: 1, Seed: 9})
-	v := stored(t, p)
-	w := v[:100*400+400]
-	const bound = 0.1
-	var sum, sq, least, most float64
-	for _, x := range w {
-		x := float64(x)
-		sum, sq = sum+x, sq+x*x
-		least, most = math.Min(least, x), math.Max(most, x)
-	}
-	n := float64(len(w))
-	if most > bound || least < -bound || most < 0.0999 || least > -0.0999 {
-		t.Errorf("range %v … %v, want just inside ±%v", least, most, bound)
-	}
-	// Four standard errors of the mean and of the mean square of a uniform.
-	if math.Abs(sum/n) > 4*bound/math.Sqrt(3*n) || math.Abs(sq/n-bound*bound/3) > 4*bound*bound*math.Sqrt(4/45./n) {
-		t.Errorf("mean %v, mean square %v, want 0, %v", sum/n, sq/n, bound*bound/3)
-	}
-	for _, x := range v[len(w):] {
-		if x != 0 {
-			t.Fatal("zeros are not zero")
-		}
-	}
-	if err := p.Load(make([]float32, len(v))); err != nil {
-		t.Fatal(err)
-	}
-	p.Init(9)
-	if digest(stored(t, p)) != digest(v) {
-		t.Error("Init is not repeatable")
-	}
-}
-
 func TestNonFinite(t *testing.T) {
 	for name, s := range specs() {
 		for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
