@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"tacit/audit"
-	"tacit/nn/safetensors"
+	"tacit/nn/model"
 	"tacit/plan"
 	heartdisease "tacit/testdata/heart-disease"
 	"tacit/vault"
@@ -47,20 +47,16 @@ func TestStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tensors, meta, err := safetensors.Parse(payload)
-	if err != nil || meta["model"] != info.Model.String() {
-		t.Fatalf("%v, %v", meta, err)
+	layout, err := p.Spec().Layout()
+	if err != nil {
+		t.Fatal(err)
 	}
-	n := 0
-	names := map[string]bool{}
-	for _, x := range tensors {
-		names[x.Name] = true
-		if x.Name != "standardise.mean" && x.Name != "standardise.std" {
-			n += len(x.Data)
-		}
+	m, err := model.Parse(layout, payload)
+	if err != nil || m.Metadata["model"] != info.Model.String() || m.Metadata["plan"] != info.Plan.String() {
+		t.Fatalf("%+v, %v", m, err)
 	}
-	if n != p.NumParams() || !names["standardise.mean"] || !names["standardise.std"] {
-		t.Errorf("tensors %v with %d parameters, the plan has %d", names, n, p.NumParams())
+	if len(m.Params) != p.NumParams() || len(m.Mean) != p.Spec().Inputs || len(m.Std) != len(m.Mean) {
+		t.Errorf("%d parameters, %d means, %d deviations; the plan has %d parameters of %d inputs", len(m.Params), len(m.Mean), len(m.Std), p.NumParams(), p.Spec().Inputs)
 	}
 
 	archive, err := s.Evidence(t.Context())

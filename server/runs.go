@@ -12,7 +12,7 @@ import (
 
 	"tacit/audit"
 	"tacit/id"
-	"tacit/nn/safetensors"
+	"tacit/nn/model"
 	"tacit/plan"
 	"tacit/server/store"
 	"tacit/strategy"
@@ -172,8 +172,8 @@ func (s *Server) Status(ctx context.Context) (Status, error) {
 }
 
 // Export opens a finished run's model for its owner: an age file to the recipients,
-// logged before it leaves. The payload is a safetensors file with torch-style names;
-// weights are [in][out].
+// logged before it leaves. The payload is a safetensors file that torch loads (package
+// nn/model).
 func (s *Server) Export(ctx context.Context, run id.RunID, recipients []string) ([]byte, error) {
 	row, err := s.store.LoadRun(ctx, run)
 	if errors.Is(err, store.ErrNotFound) {
@@ -235,31 +235,19 @@ func (s *Server) Export(ctx context.Context, run id.RunID, recipients []string) 
 	return out.Bytes(), nil
 }
 
-// exportTensors is the model as safetensors.
+// exportTensors is the model as safetensors, in torch's order.
 func exportTensors(p *plan.Plan, row store.Run, rec *strategy.Record) ([]byte, error) {
 	layout, err := p.Spec().Layout()
 	if err != nil {
 		return nil, err
 	}
-	var tensors []safetensors.Tensor
-	for _, e := range layout {
-		tensors = append(tensors, safetensors.Tensor{Name: e.Name, Shape: e.Shape, Data: rec.Params[e.Offset : e.Offset+e.Len]})
-	}
+	m := &model.Model{Params: rec.Params, Metadata: map[string]string{
+		"format": "tacit", "plan": row.PlanHash.String(), "run": row.ID.String(), "model": row.Model.String(),
+	}}
 	if std := rec.Standardisation; std != nil {
-		for _, t := range []struct {
-			name   string
-			values []float64
-		}{{"standardise.mean", std.Mean}, {"standardise.std", std.Std}} {
-			data := make([]float32, len(t.values))
-			for i, v := range t.values {
-				data[i] = float32(v)
-			}
-			tensors = append(tensors, safetensors.Tensor{Name: t.name, Shape: []int{len(data)}, Data: data})
-		}
+		m.Mean, m.Std = std.Mean, std.Std
 	}
-	return safetensors.Append(nil, tensors, map[string]string{
-		"format": "tacit", "plan": row.PlanHash.String(), "run": row.ID.String(), "model": row.Model.String(), "layout": "weights are [in][out]",
-	})
+	return model.Append(nil, layout, m)
 }
 
 // runRecord is the record of a run's start: its plan, opaque and in full.

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-
 	"tacit/dataset"
 	"tacit/nn"
-	"tacit/nn/safetensors"
+	"tacit/nn/model"
 	"tacit/plan"
 )
 
@@ -18,42 +15,19 @@ type openedModel struct {
 
 // openModel reads the payload of an export.
 func openModel(p *plan.Plan, payload []byte) (*openedModel, error) {
-	tensors, _, err := safetensors.Parse(payload)
-	if err != nil {
-		return nil, err
-	}
-	byName := map[string][]float32{}
-	for _, t := range tensors {
-		byName[t.Name] = t.Data
-	}
 	layout, err := p.Spec().Layout()
 	if err != nil {
 		return nil, err
 	}
-	m := &openedModel{params: make([]float32, p.NumParams())}
-	for _, e := range layout {
-		data, ok := byName[e.Name]
-		if !ok || len(data) != e.Len {
-			return nil, fmt.Errorf("the exported model has no tensor %s of %d numbers", e.Name, e.Len)
-		}
-		copy(m.params[e.Offset:], data)
+	file, err := model.Parse(layout, payload)
+	if err != nil {
+		return nil, err
 	}
-	mean, std := byName["standardise.mean"], byName["standardise.std"]
-	if len(mean) != len(std) {
-		return nil, errors.New("the exported model's standardisation is incomplete")
-	}
-	if len(mean) > 0 {
-		m.std = &plan.Standardisation{Mean: widen(mean), Std: widen(std)}
+	m := &openedModel{params: file.Params}
+	if len(file.Mean) > 0 {
+		m.std = &plan.Standardisation{Mean: file.Mean, Std: file.Std}
 	}
 	return m, nil
-}
-
-func widen(v []float32) []float64 {
-	out := make([]float64, len(v))
-	for i, x := range v {
-		out[i] = float64(x)
-	}
-	return out
 }
 
 // score evaluates parameters on rows.

@@ -21,7 +21,8 @@ import (
 )
 
 // addModel opens an export and watches for its parameters as any program would
-// write them: float32 in either byte order.
+// write them: float32 in either byte order, weights as [out][in], which torch keeps,
+// and as [in][out], which the processes do.
 func (c *canaries) addModel(t *testing.T, file string, ownerKey []byte) {
 	t.Helper()
 	b, err := os.ReadFile(file)
@@ -37,14 +38,31 @@ func (c *canaries) addModel(t *testing.T, file string, ownerKey []byte) {
 		t.Fatal(err)
 	}
 	for _, tensor := range tensors {
-		var little, big []byte
-		for _, x := range tensor.Data {
-			little = bin.LittleEndian.AppendUint32(little, math.Float32bits(x))
-			big = bin.BigEndian.AppendUint32(big, math.Float32bits(x))
+		orders := [][]float32{tensor.Data}
+		if len(tensor.Shape) == 2 {
+			orders = append(orders, transposed(tensor.Data, tensor.Shape[1]))
 		}
-		c.add("tensor "+tensor.Name+" of "+filepath.Base(file), little)
-		c.add("tensor "+tensor.Name+" of "+filepath.Base(file), big)
+		for _, data := range orders {
+			var little, big []byte
+			for _, x := range data {
+				little = bin.LittleEndian.AppendUint32(little, math.Float32bits(x))
+				big = bin.BigEndian.AppendUint32(big, math.Float32bits(x))
+			}
+			c.add("tensor "+tensor.Name+" of "+filepath.Base(file), little)
+			c.add("tensor "+tensor.Name+" of "+filepath.Base(file), big)
+		}
 	}
+}
+
+// transposed turns rows of n values into columns.
+func transposed(v []float32, n int) []float32 {
+	out := make([]float32, 0, len(v))
+	for j := range n {
+		for i := j; i < len(v); i += n {
+			out = append(out, v[i])
+		}
+	}
+	return out
 }
 
 // TestKilledInMidRunAllIsSealed kills every process of a federation in the middle
