@@ -134,10 +134,10 @@ func (c *pageCheck) page(h *pageHeader, b []byte) error {
 	var levels []byte
 	if h.kind == 3 {
 		n := h.levels + h.repeats
-		if h.levels < 0 || h.repeats < 0 || n > int64(len(b)) || h.repeats != 0 {
+		if h.levels < 0 || h.repeats < 0 || n > int64(len(b)) {
 			return errPage
 		}
-		levels, b = b[:n], b[n:]
+		levels, b = b[h.repeats:n], b[n:]
 		h.plain -= n
 	}
 	var err error
