@@ -6,28 +6,26 @@ import (
 	"tacit/id"
 )
 
-// OccupiedError says that a directory holds something else than the training that
-// was asked for.
-type OccupiedError struct {
-	Dir  string
-	What string // what it holds
+// RefusedError says why a training cannot begin as it was asked for.
+type RefusedError struct {
+	What string
 	Do   string
 }
 
-func (e *OccupiedError) Error() string { return fmt.Sprintf("%s %s", e.Dir, e.What) }
+func (e *RefusedError) Error() string { return e.What }
 
 // Hint is the advice printed under the error.
-func (e *OccupiedError) Hint() string { return e.Do }
+func (e *RefusedError) Hint() string { return e.Do }
 
 // otherPlan is the error of a directory that another plan's training began in.
 func otherPlan(dir string, had, want id.PlanHash) error {
-	return &OccupiedError{Dir: dir, What: fmt.Sprintf("holds a training of another plan (%s, this one is %s)", had.Short(), want.Short()),
+	return &RefusedError{What: fmt.Sprintf("%s holds a training of another plan (%s, this one is %s)", dir, had.Short(), want.Short()),
 		Do: "resume that plan (its " + PlanName + " is there), or train this one into another directory"}
 }
 
 // otherData is the same of other rows.
 func otherData(dir string) error {
-	return &OccupiedError{Dir: dir, What: "holds a training on other rows: the data set has changed, or it is another one",
+	return &RefusedError{What: dir + " holds a training on other rows: the data set has changed, or it is another one",
 		Do: "train into another directory, or with the data set as it was"}
 }
 

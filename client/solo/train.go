@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"tacit/dataset"
@@ -106,6 +108,13 @@ type Metric struct {
 	Error  float64 `json:"error,omitempty"`
 }
 
+// OfClass reports whether the metric is of one class or output alone: precision.3.
+func (m Metric) OfClass() bool {
+	_, class, ok := strings.Cut(m.Name, ".")
+	_, err := strconv.Atoi(class)
+	return ok && err == nil
+}
+
 // Metrics returns the values that are numbers.
 func (m *Measured) Metrics() []Metric {
 	var out []Metric
@@ -196,13 +205,13 @@ func (t *training) look() (*checkpoint, error) {
 	}
 	for _, name := range []string{ModelName, ResultName} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			return nil, &OccupiedError{Dir: dir, What: "holds a training that is over", Do: "tacit model eval " + dir + " says how good it is; train into another directory"}
+			return nil, &RefusedError{What: dir + " holds a training that is over", Do: "tacit model eval " + dir + " says how good it is; train into another directory"}
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
 	if t.opt.Resume {
-		return nil, &OccupiedError{Dir: dir, What: "holds no checkpoint to resume from", Do: "without --resume the training begins anew"}
+		return nil, &RefusedError{What: dir + " holds no checkpoint to resume from", Do: "without --resume the training begins anew"}
 	}
 	return nil, nil
 }
@@ -217,7 +226,8 @@ func (t *training) prepare(data *dataset.Data) error {
 			return err
 		}
 		if rest.Len() == 0 || train.Len() == 0 {
-			return fmt.Errorf("training.validation: a share of %v of %d training examples leaves %d to train on and %d to judge by", share, data.Train.Len(), train.Len(), rest.Len())
+			return &RefusedError{What: fmt.Sprintf("training.validation: a share of %v of %d training examples leaves %d to train on and %d to judge by", share, data.Train.Len(), train.Len(), rest.Len()),
+				Do: "choose another share with --set training.validation=0.2, or 0 for none"}
 		}
 	}
 	if p.Data.Standardise != plan.None {
@@ -430,7 +440,9 @@ func (t *training) endEpoch() error {
 		e.Validation = &m.Loss
 		e.Metrics = map[string]float64{}
 		for _, v := range m.Metrics() {
-			e.Metrics[v.Name] = v.Value
+			if !v.OfClass() {
+				e.Metrics[v.Name] = v.Value
+			}
 		}
 		e.Best = w.BestEpoch == 0 || m.Loss < *w.Best.Validation
 	}

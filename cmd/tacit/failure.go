@@ -12,6 +12,7 @@ import (
 
 	"tacit/audit"
 	"tacit/client"
+	"tacit/client/solo"
 	"tacit/dataset"
 	"tacit/internal/durable"
 	"tacit/plan"
@@ -79,6 +80,11 @@ func explain(err error) *failure {
 		op        *net.OpError
 		noTLS     tls.RecordHeaderError
 		stop      *client.StopError
+		diverged  *solo.DivergedError
+		badRow    *solo.RowError
+		kept      *solo.InterruptedError
+		refused   *solo.RefusedError
+		noSource  *client.SourceError
 		advice    hinter
 	)
 	hint := ""
@@ -94,6 +100,14 @@ func explain(err error) *failure {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &diverged), errors.As(err, &badRow):
+		return is(exitFailed, "not-finite", "")
+	case errors.As(err, &kept):
+		return is(exitInterrupted, "interrupted", "")
+	case errors.As(err, &refused):
+		return is(exitConfiguration, "directory", "")
+	case errors.As(err, &noSource):
+		return is(exitConfiguration, "data-set", "")
 	case errors.Is(err, context.Canceled):
 		return &failure{exit: exitInterrupted, code: "interrupted", err: errors.New("interrupted")}
 	case errors.As(err, &refuted), errors.As(err, &violation), errors.As(err, &contra):

@@ -20,6 +20,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"tacit/client/solo"
 	"tacit/internal/crashpoint"
 	heartdisease "tacit/testdata/heart-disease"
 )
@@ -64,7 +65,12 @@ type commands struct {
 	} `cmd:"" help:"Training runs."`
 	Simulate simulateCommand `cmd:"" help:"Run a plan between simulated branches in one process: the same engine and protocol."`
 	Model    struct {
-		Export modelExportCommand `cmd:"" help:"Export a run's model to its owner's age identity."`
+		Train   modelTrainCommand   `cmd:"" help:"Train a plan's model on one data set, alone; sealed, and resumed where it was interrupted."`
+		Eval    modelEvalCommand    `cmd:"" help:"Measure a model on a data set."`
+		Predict modelPredictCommand `cmd:"" help:"Write a model's predictions for a data set."`
+		Explain modelExplainCommand `cmd:"" help:"Say which columns a model's answers rest on."`
+		Summary modelSummaryCommand `cmd:"" help:"Show a plan's network: layers, shapes, parameters, memory."`
+		Export  modelExportCommand  `cmd:"" help:"Export a model, of a run or trained alone, to an age identity."`
 	} `cmd:"" help:"Trained models."`
 	Audit struct {
 		Report auditReportCommand `cmd:"" help:"Make the evidence archive and the report."`
@@ -105,7 +111,8 @@ func run(args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	var kept *solo.InterruptedError
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.As(err, &kept) {
 		err = &failure{exit: exitInterrupted, code: "interrupted", err: errors.New("interrupted")}
 	}
 	return c.fail(err)

@@ -136,6 +136,10 @@ func newBar(c *console, total int) *bar { return &bar{c: c, total: total} }
 
 func (b *bar) step(what string) {
 	b.done++
+	b.draw(fmt.Sprintf("%d of %d rounds · %s", b.done, b.total, what))
+}
+
+func (b *bar) draw(what string) {
 	if !b.c.terminal || b.c.Output != "text" {
 		return
 	}
@@ -143,7 +147,7 @@ func (b *bar) step(what string) {
 	full := min(width, width*b.done/max(1, b.total))
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
-	fmt.Fprintf(b.c.err, "\r  [%s%s] %d of %d rounds · %s ", strings.Repeat("=", full), strings.Repeat(" ", width-full), b.done, b.total, what)
+	fmt.Fprintf(b.c.err, "\r  [%s%s] %s ", strings.Repeat("=", full), strings.Repeat(" ", width-full), what)
 }
 
 func (b *bar) clear() {
