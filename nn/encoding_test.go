@@ -164,6 +164,20 @@ func TestLayerTags(t *testing.T) {
 	if _, ok := readLayers(&in, 1, &left, 0); ok {
 		t.Error("more layers than may be")
 	}
+	for name, bad := range map[string]string{"NaN": "7ff8000000000001", "+Inf": "7ff0000000000000", "-Inf": "fff0000000000000", "−0": "8000000000000000", "0": "0000000000000000"} {
+		raw, err := hex.DecodeString("0178" + "09" + "12" + bad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, left = cryptobyte.String(raw), 1
+		if _, ok := readLayers(&in, 1, &left, 0); ok {
+			t.Errorf("a field of %s is read", name)
+		}
+	}
+	in, left = bytes.Repeat([]byte{1, 'x', 3, 20, 0, 1}, MaxNesting+2), MaxLayers
+	if _, ok := readLayers(&in, 1, &left, 0); ok || MaxLayers-left != MaxNesting+1 {
+		t.Errorf("%d layers inside each other are read", MaxLayers-left)
+	}
 	b = cryptobyte.NewBuilder(nil)
 	addLayers(b, []Layer{{Kind: "x", Truncate: -1}})
 	if _, err := b.Bytes(); err == nil {
@@ -251,6 +265,7 @@ func TestParseSpecMemory(t *testing.T) {
 	head := "01" + "00000002" + str8("cross_entropy")
 	for name, s := range map[string]string{
 		"weights": head + "0001" + str8("dense") + "05" + "0100000003" + "02ffffffff" + strings.Repeat("3ff0000000000000", 10),
+		"classes": head + "0001" + str8("dense") + "05" + "0100000003" + "0200800000" + strings.Repeat("3ff0000000000000", 10),
 		"layers":  head + "ffff" + str8("dense") + "05" + "0100000003",
 		"bodies":  head + "0400" + strings.Repeat(str8("residual")+"06"+"14ffff"+"15ffff", 5),
 		"nothing": head + "0400" + strings.Repeat("0000", 1024),

@@ -96,7 +96,7 @@ func (v initial) fill(w []float32, src *rand.ChaCha8) {
 }
 
 // signed returns a uniform number on [−1, 1), a multiple of 2^-23.
-func signed(src *rand.ChaCha8) float64 { return float64(src.Uint64()>>40)*0x1p-23 - 1 }
+func signed(src *rand.ChaCha8) float64 { return float64(float64(src.Uint64()>>40)*0x1p-23) - 1 }
 
 // normals returns two independent standard normal numbers (Marsaglia and Bray
 // 1964, https://doi.org/10.1137/1006063).
