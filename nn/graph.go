@@ -152,9 +152,14 @@ func (g *grapher) node(l *Layer, path string, in []int, depth int) *node {
 		if len(l.Body) == 0 {
 			bad("has no body")
 		}
+		image := g.image
 		n.body, n.out = g.chain(l.Body, path+".body.", in, depth+1)
+		image, g.image = g.image, image
 		short := in
 		n.shortcut, short = g.chain(l.Shortcut, path+".shortcut.", in, depth+1)
+		if !g.lost && !slices.Equal(image, g.image) {
+			bad("would add values of a flattened image in two orders in torch: put a dense layer between the flatten and it")
+		}
 		if !g.lost && !slices.Equal(n.out, short) {
 			bad("its body gives %s and its shortcut %s: they cannot be added", shape(n.out), shape(short))
 			g.lost = true
@@ -223,12 +228,12 @@ func checkShape(s []int) error {
 	if len(s) < 1 || len(s) > 3 {
 		return fmt.Errorf("shape %s, want one to three axes", shape(s))
 	}
-	n := 1
+	n := int64(1)
 	for _, d := range s {
 		if d < 1 || d > MaxUnits {
 			return fmt.Errorf("shape %s has an axis of %d, want 1 to %d", shape(s), d, MaxUnits)
 		}
-		if n *= d; n > MaxValues {
+		if n *= int64(d); n > MaxValues {
 			return fmt.Errorf("shape %s has more than %d values", shape(s), MaxValues)
 		}
 	}
