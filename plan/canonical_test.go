@@ -482,7 +482,7 @@ func drawTraining(t *rapid.T, p *Plan) {
 	case "rmsprop":
 		tr.Alpha = rapid.Float64Range(0, 0.999).Draw(t, "alpha")
 	case "adamw":
-		tr.WeightDecay = rapid.Float64Range(0.001, 1).Draw(t, "decay")
+		tr.WeightDecay = rapid.Float64Range(0.001, 0.09).Draw(t, "decay")
 		tr.Beta1, tr.Epsilon = rapid.Float64Range(0, 0.99).Draw(t, "beta1"), rapid.SampledFrom([]float64{0, 1e-3}).Draw(t, "epsilon")
 	}
 	tr.ClipNorm = rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "clip norm")

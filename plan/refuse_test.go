@@ -163,6 +163,7 @@ func refusals() []refusal {
 		{"patience without rows", minimal, "name: minimal", "name: minimal" + training + "{epochs: 3, patience: 1}"},
 		{"patience without epochs", minimal, "name: minimal", "name: minimal" + training + "{validation: 0.1, patience: 1}"},
 		{"validation of all", minimal, "name: minimal", "name: minimal" + training + "{validation: 1}"},
+		{"decay beyond the weights", minimal, "name: minimal", "name: minimal" + training + "{optimizer: adamw, learning_rate: 2, weight_decay: 0.9}"},
 		{"rule of a series", seriesPlan, "{column: oil}", `{column: oil, positive: "> 3"}`},
 	}
 }

@@ -62,6 +62,14 @@ func (p *Plan) problems() []Problem {
 	}
 	p.checkTraining(bad)
 	p.checkComposition(bad)
+	if !broken("training") {
+		// What nn knows beyond the ranges of single fields.
+		if err := p.Optimizer().Validate(); err != nil {
+			for line := range strings.Lines(err.Error()) {
+				bad("training", "training: "+strings.TrimPrefix(strings.TrimSpace(line), "nn: optimizer: "), "lower training.learning_rate or the setting that it names")
+			}
+		}
+	}
 	if len(out) == 0 {
 		p.checkSegments(bad)
 	}
