@@ -69,6 +69,13 @@ func Nets() []Net {
 			nn.Layer{Kind: nn.Residual, Body: []nn.Layer{{Kind: nn.LayerNorm, Epsilon: 0.01}, dense(13), of(nn.GELU), dense(6)}}, of(nn.LayerNorm), dense(9))},
 		{Name: "attention, pooled", Spec: series(4, 3, nn.BinaryCrossEntropy, dense(4), attention(2, false), of(nn.GlobalAvgPool), dense(1))},
 		{Name: "sequence, greatest", Spec: series(4, 3, nn.MSE, dense(4), of(nn.GlobalMaxPool), of(nn.LayerNorm))},
+		{Name: "norms of a vector", Spec: vector(6, nn.MSE, dense(6), nn.Layer{Kind: nn.GroupNorm, Groups: 2}, of(nn.BatchNorm), of(nn.LayerNorm))},
+		{Name: "norms of a sequence", Spec: series(4, 6, nn.CrossEntropy, dense(6), nn.Layer{Kind: nn.GroupNorm, Groups: 3}, of(nn.BatchNorm), of(nn.Tanh), dense(3))},
+		{Name: "image, pixel by pixel", Spec: image(3, 4, 2, nn.CrossEntropy, dense(4), of(nn.BatchNorm), of(nn.Softmax),
+			nn.Layer{Kind: nn.Residual, Body: []nn.Layer{{Kind: nn.Conv2D, Units: 3, Kernel: [2]int{3, 1}, Padding: [2]int{1, 0}}, of(nn.ReLU)}, Shortcut: []nn.Layer{dense(3), of(nn.LayerNorm)}},
+			nn.Layer{Kind: nn.Residual, Body: []nn.Layer{dense(3)}, Shortcut: []nn.Layer{{Kind: nn.Conv2D, Units: 3, Kernel: [2]int{1, 1}}}},
+			nn.Layer{Kind: nn.Residual, Body: []nn.Layer{of(nn.Sigmoid)}}, of(nn.Flatten), dense(3))},
+		{Name: "image, averaged", Spec: image(4, 3, 2, nn.MSE, of(nn.GlobalAvgPool), dense(2))},
 		{Name: "sequence, flattened", Spec: series(3, 2, nn.CrossEntropy, nn.Layer{Kind: nn.LSTM, Units: 4}, of(nn.Flatten), dense(3))},
 	}
 	for i := range all {

@@ -15,6 +15,23 @@ common.case = lambda *a, **k: None  # only the modules of the golden scripts, no
 common.write = lambda cases: None
 import attention, image, sequence  # noqa: E401,F401,E402
 
+
+
+def turned(build, there, back, axes):
+    """Modules that torch has for its own order of axes, working on ours."""
+    def f(l, s):
+        m, out = build(l, s)
+        if len(s) == axes:
+            inner = m.forward
+            m.forward = lambda x: inner(x.permute(there)).permute(back)
+        return m, out
+    return f
+
+
+for kind in "dense", "layer_norm", "softmax":  # the last axis of [n, c, h, w]
+    common.BUILD[kind] = turned(common.BUILD[kind], (0, 2, 3, 1), (0, 3, 1, 2), 3)
+for kind in "batch_norm", "group_norm":  # the second axis of [n, t, c]
+    common.BUILD[kind] = turned(common.BUILD[kind], (0, 2, 1), (0, 2, 1), 2)
 common.BUILD["dropout"] = lambda l, s: (torch.nn.Dropout(l["rate"]), s)
 
 
