@@ -24,11 +24,9 @@ type cell struct {
 	time   time.Time
 }
 
-func textCell(s string) cell       { return cell{kind: isText, text: strings.TrimSpace(s)} }
-func numberCell(f float64) cell    { return cell{kind: isNumber, number: f} }
-func instantCell(t time.Time) cell { return cell{kind: isInstant, time: t.UTC()} }
-func boolCell(b bool) cell         { return cell{kind: isText, text: strconv.FormatBool(b)} }
-func integerCell(i int64) cell     { return exactOr(float64(i), i, strconv.FormatInt(i, 10)) }
+func textCell(s string) cell    { return cell{kind: isText, text: strings.TrimSpace(s)} }
+func numberCell(f float64) cell { return cell{kind: isNumber, number: f} }
+func integerCell(i int64) cell  { return exactOr(float64(i), i, strconv.FormatInt(i, 10)) }
 func (c *cell) spelled() string {
 	if c.kind == isNumber {
 		return strconv.FormatFloat(c.number, 'g', -1, 64)

@@ -11,12 +11,6 @@ import (
 // ErrUnreachable is what errors about a source are that does not answer.
 var ErrUnreachable = errors.New("dataset: the source does not answer")
 
-// unreachable is one such error.
-type unreachable struct{ message string }
-
-func (u *unreachable) Error() string        { return u.message }
-func (u *unreachable) Is(target error) bool { return target == ErrUnreachable }
-
 const dsnForms = "dsn says where the connection string is: env:NAME or file:PATH (not shown: it may hold a password)"
 
 // checkDSN reports a Source.DSN that names no place. It never repeats it.

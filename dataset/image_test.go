@@ -290,6 +290,8 @@ func TestFolderRefuses(t *testing.T) {
 		want  string
 	}{
 		"another size":  {map[string][]byte{"cat/1.png": good, "cat/2.png": encode(image.NewGray(image.Rect(0, 0, 2, 3)))}, "cat/2.png", "the picture is 3 × 2 pixels (height, width), the plan wants 2 × 3"},
+		"taller":        {map[string][]byte{"cat/1.png": encode(image.NewGray(image.Rect(0, 0, 3, 4)))}, "cat/1.png", "the picture is 4 × 3 pixels (height, width), the plan wants 2 × 3"},
+		"wider":         {map[string][]byte{"cat/1.png": encode(image.NewGray(image.Rect(0, 0, 4, 2)))}, "cat/1.png", "the picture is 2 × 4 pixels (height, width), the plan wants 2 × 3"},
 		"cut":           {map[string][]byte{"cat/1.png": good[:len(good)-20]}, "cat/1.png", "the picture is damaged"},
 		"no picture":    {map[string][]byte{"cat/notes.txt": []byte("cats")}, "cat/notes.txt", "neither a PNG nor a JPEG picture, or damaged"},
 		"header":        {map[string][]byte{"cat/1.png": huge}, "cat/1.png", "neither a PNG nor a JPEG picture, or damaged"},

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -138,9 +136,4 @@ func damaged(name string, err error) error {
 		return fail(name, "the file ends too early", "copy the file again")
 	}
 	return fmt.Errorf("dataset: %s: %w", name, err)
-}
-
-// extension returns what a path's name ends in, a .gz left out.
-func extension(path string) string {
-	return strings.TrimPrefix(filepath.Ext(strings.TrimSuffix(strings.ToLower(path), ".gz")), ".")
 }

@@ -31,6 +31,9 @@ type pageCheck struct {
 // value of a text column.
 const maxPageHeader = 1 << 20
 
+// plainDictionary is what version 1 of the format called a page of indices.
+const plainDictionary format.Encoding = 2
+
 var errPage = errors.New("a page is damaged, or promises more than it holds")
 
 type pageHeader struct {
@@ -165,7 +168,7 @@ func (c *pageCheck) page(h *pageHeader, b []byte) error {
 	switch format.Encoding(h.encoding) {
 	case format.Plain, format.ByteStreamSplit:
 		return nil
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		if len(b) == 0 {
 			return nil
 		}

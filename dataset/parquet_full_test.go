@@ -19,6 +19,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/format"
 
 	"tacit/plan"
 )
@@ -258,6 +259,74 @@ func TestParquetBounds(t *testing.T) {
 		if got := decimal(n, 2); got != want {
 			t.Errorf("decimal %d: %s, want %s", n, got, want)
 		}
+	}
+}
+
+// What a page's header promises is bounded before it is allocated.
+func TestParquetPages(t *testing.T) {
+	// header is a data page of version 1 in plain encoding.
+	header := func(plain, compressed, values int64) []byte {
+		b := []byte{0x15, 0x00} // field 1, i32: data page
+		for _, n := range []int64{plain, compressed} {
+			b = binary.AppendVarint(append(b, 0x15), n)
+		}
+		b = binary.AppendVarint(append(b, 0x2c, 0x15), values) // field 5: struct, its field 1
+		return append(b, 0x15, 0x00, 0x00, 0x00)               // plain; ends of both structs
+	}
+	page := func(plain, compressed, values int64, body int) []byte {
+		return append(header(plain, compressed, values), make([]byte, body)...)
+	}
+	for name, c := range map[string]struct {
+		b    []byte
+		want string
+	}{
+		"good":       {page(40, 40, 10, 40), ""},
+		"two":        {append(page(40, 40, 10, 40), page(4, 4, 1, 4)...), ""},
+		"large":      {page(1<<30, 40, 10, 40), "larger than its share of memory"},
+		"compressed": {page(40, 1<<30, 10, 40), errPage.Error()},
+		"negative":   {page(-1, 40, 10, 40), errPage.Error()},
+		"values":     {page(40, 40, 1<<30, 40), errPage.Error()},
+		"cut":        {page(40, 40, 10, 40)[:30], errPage.Error()},
+		"no header":  {bytes.Repeat([]byte{0xff}, 50), errThrift.Error()},
+	} {
+		k := &pageCheck{in: bytes.NewReader(c.b), most: 1 << 20, rows: 1000}
+		err := k.chunk(0, int64(len(c.b)))
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A frame of zeros that is a thousand times what its header says.
+	for name, codec := range map[format.CompressionCodec]compress.Codec{format.Gzip: &parquet.Gzip, format.Zstd: &parquet.Zstd, format.Snappy: &parquet.Snappy} {
+		bomb, err := codec.Encode(nil, make([]byte, 8<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := &pageCheck{most: 1 << 20, codec: name}
+		if out, err := k.decompress(bomb, 8<<10); err == nil || out != nil {
+			t.Errorf("%v: %d bytes of a bomb, %v", name, len(out), err)
+		}
+	}
+}
+
+var noFile = file{path: "a.parquet"}
+
+// A footer that promises 2^31 row groups in a few bytes, and a library that panics.
+func TestParquetFooter(t *testing.T) {
+	footer := []byte{0x15, 0x02, 0x19, 0xfc} // version 1; a list of structs …
+	footer = binary.AppendUvarint(footer, 1<<31-1)
+	file := append([]byte("PAR1"), footer...)
+	file = binary.LittleEndian.AppendUint32(file, uint32(len(footer)))
+	file = append(file, "PAR1"...)
+	path := filepath.Join(t.TempDir(), "a.parquet")
+	if err := loadBytes(t, path, file); err == nil || !strings.Contains(err.Error(), "the metadata is damaged") {
+		t.Errorf("2^31 of something: %v", err)
+	}
+	p := &parquetFile{file: &noFile}
+	if err := p.guarded(func() error { panic("index out of range") }); err == nil || !harmless(err) || strings.Contains(err.Error(), "index") {
+		t.Errorf("a panic: %v", err)
+	}
+	if err := p.guarded(func() error { return errors.New("a value: 31337") }); err == nil || !harmless(err) || strings.Contains(err.Error(), "31337") {
+		t.Errorf("an error: %v", err)
 	}
 }
 

@@ -129,6 +129,15 @@ func TestSequenceShared(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%v beside another stream, want %v", got, want)
 	}
+	// The same place of another pass is not where this one goes on.
+	first, _ := e.Stream(1, 7, 0)
+	drain(t, first, 14)
+	second, _ := e.Stream(1, 7, 8+2)
+	after := drain(t, second, 7)
+	through, _ := e.Stream(1, 7, 0)
+	if want := drain(t, through, 50+21)[50+14:]; !slices.Equal(after, want) {
+		t.Errorf("from the second pass on: %v, want %v", after, want)
+	}
 	if slices.Equal(other, got[:len(other)]) {
 		t.Error("two seeds give one order")
 	}

@@ -248,7 +248,7 @@ func mariadb(t *testing.T) (string, *sql.DB) {
 		missing(t, "there is no mariadb-install-db to make a server: apt-get install mariadb-server", "TACIT_REQUIRE_MYSQL")
 	}
 	s := newServer(t, "mysql")
-	s.write("init.sql", "CREATE DATABASE beds; CREATE USER tacit_user@'127.0.0.1' IDENTIFIED BY '"+secret+"'; GRANT ALL ON beds.* TO tacit_user@'127.0.0.1';\n")
+	s.write("init.sql", "CREATE DATABASE beds;\nCREATE USER tacit_user@'127.0.0.1' IDENTIFIED BY '"+secret+"';\nGRANT ALL ON beds.* TO tacit_user@'127.0.0.1';\n")
 	s.run(install, "--no-defaults", "--datadir="+s.path("data"), "--auth-root-authentication-method=normal", "--skip-test-db")
 	s.start(server, "--no-defaults", "--datadir="+s.path("data"), "--port="+s.port, "--bind-address=127.0.0.1", "--socket="+s.path("socket"), "--pid-file="+s.path("pid"), "--init-file="+s.path("init.sql"), "--skip-name-resolve")
 	dsn := "tacit_user:" + secret + "@tcp(127.0.0.1:" + s.port + ")/beds"
