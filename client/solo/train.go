@@ -255,8 +255,13 @@ func (t *training) prepare(data *dataset.Data) error {
 	if p.Training.Epochs == 0 {
 		t.total = uint64(p.Federation.Rounds) * uint64(p.Training.Steps)
 	}
+	// A cosine that the plan does not end elsewhere ends with this training.
+	rule := p.Optimizer()
+	if rule.Schedule.Total == p.Federation.Rounds*p.Training.Steps && p.Training.Epochs > 0 {
+		rule.Schedule.Total = int(min(t.total, math.MaxInt32))
+	}
 	var err error
-	t.prog, err = nn.Compile(p.Spec(), nn.Options{Batch: p.Training.Batch, Device: p.Device, Seed: p.Seed, Optimizer: p.Optimizer()})
+	t.prog, err = nn.Compile(p.Spec(), nn.Options{Batch: p.Training.Batch, Device: p.Device, Seed: p.Seed, Optimizer: rule})
 	return err
 }
 

@@ -37,10 +37,6 @@ func (x *modelExportCommand) Run(ctx context.Context, c *console) error {
 			x.Out += ".age"
 		}
 	}
-	// Before the log says that the model left the vault.
-	if err := mustBeNew(x.Out); err != nil {
-		return err
-	}
 	if alone {
 		return x.alone(c)
 	}
@@ -49,6 +45,10 @@ func (x *modelExportCommand) Run(ctx context.Context, c *console) error {
 	}
 	if x.Format != "safetensors" {
 		return misused("export it to your own identity first", "a federation's model leaves its server as safetensors")
+	}
+	// Before the log says that the model left the vault.
+	if err := mustBeNew(x.Out); err != nil {
+		return err
 	}
 	at := &atServer{Config: x.Config}
 	if at.Config == "" {
@@ -99,6 +99,9 @@ func (x *modelExportCommand) alone(c *console) error {
 		if _, err := vault.ParseRecipient(to); err != nil {
 			return misused("age-keygen -pq makes an identity whose recipient begins with age1pq1", "--to: %w", err)
 		}
+	}
+	if err := mustBeNew(x.Out); err != nil {
+		return err
 	}
 	at := &atBranch{Config: x.Config}
 	if at.Config == "" {

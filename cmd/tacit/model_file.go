@@ -5,6 +5,7 @@ import (
 
 	"tacit/client/solo"
 	"tacit/nn/model"
+	"tacit/nn/onnx"
 )
 
 // modelFile is a model trained alone as others read it.
@@ -23,6 +24,8 @@ func modelFile(m *solo.Model, format string) ([]byte, error) {
 	switch format {
 	case "safetensors":
 		return model.Append(nil, layout, out)
+	case "onnx":
+		return onnx.Append(nil, spec, out.Params, onnx.Options{Mean: out.Mean, Std: out.Std, Name: m.Plan.Name, Metadata: out.Metadata})
 	}
 	return nil, fmt.Errorf("no such format: %s", format)
 }

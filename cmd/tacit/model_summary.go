@@ -53,7 +53,7 @@ func (x *modelSummaryCommand) Run(c *console) error {
 	for _, l := range layers {
 		d.Layers = append(d.Layers, summaryLayer{Path: l.Path, Kind: l.Kind, In: l.In, Out: l.Out, Parameters: l.Params})
 		row := []string{strings.Repeat("  ", l.Nesting) + l.Path, l.Kind, size(l.In) + " → " + size(l.Out), ""}
-		if l.Params > 0 {
+		if row[3] = "-"; l.Params > 0 {
 			row[3] = humanize.Comma(int64(l.Params))
 		}
 		rows = append(rows, row)

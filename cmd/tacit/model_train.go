@@ -127,14 +127,14 @@ func divided(s solo.Start) string {
 // target.
 func epochLine(p *plan.Plan, e solo.Epoch, of int) string {
 	width := len(strconv.Itoa(of))
-	line := fmt.Sprintf("epoch %*d of %d  loss %.4f", width, e.Epoch, of, e.Loss)
+	line := fmt.Sprintf("epoch %*d of %d  loss %s", width, e.Epoch, of, number(e.Loss))
 	if e.Validation == nil {
 		if e.Accuracy != nil {
 			line += fmt.Sprintf("  accuracy %.4f", *e.Accuracy)
 		}
 		return line + fmt.Sprintf("  %s", short(e.Seconds))
 	}
-	line += fmt.Sprintf("  validation %.4f", *e.Validation)
+	line += "  validation " + number(*e.Validation)
 	for _, name := range headline[p.Data.Target.Type] {
 		if v, ok := e.Metrics[name]; ok {
 			line += fmt.Sprintf("  %s %s", name, number(v))
