@@ -11,6 +11,17 @@ import (
 // ErrUnreachable is what errors about a source are that does not answer.
 var ErrUnreachable = errors.New("dataset: the source does not answer")
 
+// ErrNoConnection is what errors about a connection string are that is missing, or
+// kept where others can read it.
+var ErrNoConnection = errors.New("dataset: no usable connection string")
+
+// noConnection is an error that is [ErrNoConnection].
+type noConnection struct{ error }
+
+func (noConnection) Is(target error) bool { return target == ErrNoConnection }
+
+func (e noConnection) Unwrap() error { return e.error }
+
 const dsnForms = "dsn says where the connection string is: env:NAME or file:PATH (not shown: it may hold a password)"
 
 // checkDSN reports a Source.DSN that names no place. It never repeats it.
@@ -22,8 +33,17 @@ func checkDSN(s string) error {
 	return nil
 }
 
-// readDSN returns the connection string, which no error and no log may hold.
+// readDSN returns the connection string, which no error and no log may hold. Its
+// errors are [ErrNoConnection].
 func readDSN(s string) (string, error) {
+	v, err := findDSN(s)
+	if err != nil {
+		return "", noConnection{err}
+	}
+	return v, nil
+}
+
+func findDSN(s string) (string, error) {
 	if err := checkDSN(s); err != nil {
 		return "", err
 	}

@@ -130,6 +130,10 @@ func explain(err error) *failure {
 		return is(exitFailed, "not-found", "tacit run list shows what there is")
 	case errors.As(err, &badPlan):
 		return is(exitConfiguration, "plan", "tacit init plan writes a commented plan to compare with")
+	case errors.Is(err, dataset.ErrUnreachable):
+		return is(exitUnreachable, "data-unreachable", "start the database, or correct the address in its connection string; nothing was lost")
+	case errors.Is(err, dataset.ErrNoConnection):
+		return is(exitConfiguration, "connection-string", "dsn_env in the agent's file names an environment variable, dsn_file a file of mode 0600")
 	case errors.As(err, &badRows):
 		return is(exitConfiguration, "rows", "correct the file or the plan's schema; nothing was sent")
 	case errors.As(err, &loose):
