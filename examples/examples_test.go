@@ -27,7 +27,7 @@ type example struct {
 }
 
 var examples = []example{
-	{"heart-disease", "", 121},
+	{"heart-disease", "", 14},
 	{"bank-marketing", "bank-marketing", 5185},
 	{"mnist-mlp", "mnist", 235146},
 	{"mnist-cnn", "mnist", 55338},
