@@ -41,8 +41,14 @@ const maxExcess = 0x1p64 // of ‖g‖₂ over the clip norm
 // norm's relative error is below 2^-52·(d + layers) ≤ 2^-31, d the widest layer. The
 // factor and the scaled errors are rounded by 2^-24 of themselves, or where a scaled
 // error is subnormal by 2^-150, which times ‖x‖ ≤ 2^64 is at most √d·2^-86 ≤ 2^-12·clip
-// a layer at d = 2^20. ClipMargin covers these. Adding n examples in float32 rounds
-// each element by at most n·2^-24 of the sum of its terms' magnitudes.
+// a layer at d = 2^20. ClipMargin covers these. Where an example meets a layer's
+// parameters in many rows (positions, steps), its float32 sum over them is rounded too,
+// and rows that cancel leave only that: the norm is then an upper bound that counts it
+// (withRounding), by up to rows·2^-24 of the sum of the rows' lengths.
+//
+// Sums run on from example to example: those of n examples of that many rows round each
+// element by at most n·rows·2^-24 of the sum of its terms' magnitudes. That, which
+// changes when an example comes or goes, is for the caller's sensitivity to allow for.
 func (p *Program) ClippedGradSum(dst []float32, norms []float64, b Batch, clip float64) (Metrics, error) {
 	if p.mixes != "" {
 		return Metrics{}, fmt.Errorf("nn: clipped sum: %s", p.mixes)

@@ -247,7 +247,7 @@ func (c *conv) groupNorm2(dy, x []float32) float64 {
 		for k := range c.segments {
 			xx += sumSquares(x[c.place(r)+c.segment(k):][:c.run])
 		}
-		if !(xx <= maxInput*maxInput) {
+		if !(xx <= longest(rows)) {
 			return math.Inf(1)
 		}
 		s += math.Sqrt(float64(sumSquares(dy[r*c.units:][:c.co]) * (one + xx)))
@@ -275,7 +275,7 @@ func (c *conv) groupNorm2(dy, x []float32) float64 {
 			sum += c.rowNorm2(dy, nil)
 		}
 	}
-	return withRounding(sum, s)
+	return withRounding(sum, s, rows)
 }
 
 // rowNorm2 returns Σ_j (Σ_r x_r·δ_rj)², x_r the value at the begin of window r; x is
@@ -305,9 +305,3 @@ func (c *conv) rowNorm2(dy, x []float32) float64 {
 }
 
 func (c *conv) scale(int, float32) {}
-
-// withRounding returns outerNorm2's bound for a sum of squares and S.
-func withRounding(sum, s float64) float64 {
-	norm := math.Sqrt(max(sum, 0)+float64(0x1p-48*float64(s*s))) + float64(0x1p-22*s)
-	return float64(norm * norm)
-}

@@ -114,15 +114,15 @@ const maxInput = 0x1p64
 
 // outerNorm2 returns the squared Frobenius norm of G = Σ_r x_rᵀ·δ_r, and with bias
 // that of Σ_r δ_r added: the gradient of a dense map that one example meets rows
-// times. x is (rows,in), dy (rows,out). It is +Inf where some ‖x_r‖ > 2^64.
+// times. x is (rows,in), dy (rows,out). One row is +Inf where ‖x‖ > 2^64.
 //
 // One row needs no gradient: ‖G‖ = ‖x‖·‖δ‖ (Goodfellow 2015,
 // https://arxiv.org/abs/1510.01799). More rows take the smaller of two ways, both in
 // float64: ‖G‖² = Σ_rs (x_r·x_s)(δ_r·δ_s), the ghost norm (Li et al. 2022,
 // https://arxiv.org/abs/2110.05679), or G itself, a row of it at a time. Terms of
-// either may cancel while their roundings, here and where the scaled errors are
-// rounded to float32, do not; so with S = Σ_r ‖x_r‖·‖δ_r‖ the result is
-// (√(sum + 2^-48·S²) + 2^-22·S)², an upper bound of the norm of what is added.
+// either may cancel while the roundings, here and where grad adds them up in float32,
+// do not; so the result is withRounding's upper bound with S = Σ_r ‖x_r‖·‖δ_r‖, and the
+// rows of an example are bounded together: +Inf where some ‖x_r‖ > 2^64/rows.
 func outerNorm2(x []float32, in int, dy []float32, out, rows int, bias bool) float64 {
 	if rows == 1 {
 		xx := sumSquares(x[:in])
@@ -141,7 +141,7 @@ func outerNorm2(x []float32, in int, dy []float32, out, rows int, bias bool) flo
 	var s float64
 	for r := range rows {
 		xx := sumSquares(x[r*in:][:in])
-		if !(xx <= maxInput*maxInput) {
+		if !(xx <= longest(rows)) {
 			return math.Inf(1)
 		}
 		s += math.Sqrt(float64(sumSquares(dy[r*out:][:out]) * (one + xx)))
@@ -178,7 +178,29 @@ func outerNorm2(x []float32, in int, dy []float32, out, rows int, bias bool) flo
 			}
 		}
 	}
-	norm := math.Sqrt(max(sum, 0)+float64(0x1p-48*float64(s*s))) + float64(0x1p-22*s)
+	return withRounding(sum, s, rows)
+}
+
+// longest bounds ‖x_r‖² where an example has so many rows: the roundings of subnormal
+// errors add up over them.
+func longest(rows int) float64 {
+	l := maxInput / float64(rows)
+	return float64(l * l)
+}
+
+// withRounding returns an upper bound of the squared norm of what grad adds for one
+// example: of terms x_r·δ_r whose exact sum has the squared norm sum, while their
+// lengths add up to s. Terms may cancel, their roundings do not. A float32 sum of so
+// many terms is off by at most γ·s with γ = m/(1−m), m = terms·2^-24 (Higham 2002,
+// https://doi.org/10.1137/1.9780898718027, §3.1); four more units stand for the
+// factor, the scaled errors and this function. So many terms that γ is no bound give
+// +Inf. Sums that grad takes in float64 have no terms to count.
+func withRounding(sum, s float64, terms int) float64 {
+	m := float64(terms+4) * 0x1p-24
+	if m >= 0.5 {
+		return math.Inf(1)
+	}
+	norm := math.Sqrt(max(sum, 0)+float64(0x1p-48*float64(s*s))) + float64(float64(m/(1-m))*s)
 	return float64(norm * norm)
 }
 

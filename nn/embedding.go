@@ -127,11 +127,12 @@ func (e *embedding) rowNorm2(dy []float32, s int) float64 {
 			square += float64(d * d)
 		}
 	}
+	terms := 0
 	for r := int32(s + 1); r != 0; r = e.next[r-1] {
+		terms++
 		lengths += math.Sqrt(sumSquares(dy[int(r-1)*e.width:][:e.width]))
 	}
-	norm := math.Sqrt(square) + float64(0x1p-22*lengths)
-	return float64(norm * norm)
+	return withRounding(square, lengths, terms)
 }
 
 func (e *embedding) scale(int, float32) {}

@@ -120,7 +120,7 @@ func (l *layerNorm) norm2(dy, x []float32, i int) float64 {
 			abs += float64(s.absSum[j]*s.absSum[j]) + float64(s.absDot[j]*s.absDot[j])
 		}
 	}
-	return withRounding(sum, math.Sqrt(abs))
+	return withRounding(sum, math.Sqrt(abs), 0)
 }
 
 // scale: the statistics of an example that is dropped may be anything.

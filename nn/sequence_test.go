@@ -402,7 +402,7 @@ func TestEmbeddingNorm(t *testing.T) {
 			lengths += math.Sqrt(sumSquares(dy[s*70:][:70]))
 		}
 		got := math.Sqrt(e.norm2(dy, x, 0))
-		if want = math.Sqrt(want); got < want*(1-1e-14) || got > want*(1+1e-14)+0x1p-22*lengths {
+		if want = math.Sqrt(want); got < want*(1-1e-14) || got > want*(1+1e-14)+13*0x1.01p-24*lengths {
 			t.Fatalf("norm %v, want %v", got, want)
 		}
 		for id, head := range e.head {

@@ -120,6 +120,7 @@ func (r trainedResidual) commit() {
 // a run that restarts at a step drops what it would have dropped. It hides nothing.
 var dropoutKind = kind{
 	name: Dropout, fields: []string{"rate"},
+	mixes: "drops by an example's place in the batch: one example more or less would change what the others give",
 	shape: func(l *Layer, in []int) ([]int, error) {
 		if !(l.Rate >= 0 && l.Rate < 1) {
 			return nil, fmt.Errorf("rate is %v, want 0 to below 1", l.Rate)
