@@ -107,6 +107,8 @@ func (p *Program) SetLearningRate(lr float64) error {
 	return nil
 }
 
+var errGradient = errors.New("a gradient is not finite")
+
 // slope is how a rule sees a gradient: clipped, then with the decay of its weight.
 type slope struct{ factor, decay float32 }
 
@@ -118,12 +120,9 @@ func (s slope) of(g, w float32) float32 {
 	return g
 }
 
-// clip returns the factor that ClipNorm asks for, or an error where the gradient is
-// not finite and so has no direction to keep.
+// clip returns the factor that ClipNorm asks for, 1 without one, or errGradient where
+// the gradient is not finite: then nothing may move.
 func (o *optimizer) clip(g []float32) (float32, error) {
-	if o.ClipNorm == 0 {
-		return 1, nil
-	}
 	var sum float64
 	for _, s := range o.spans {
 		for _, v := range g[s[0]:s[1]] {
@@ -131,7 +130,10 @@ func (o *optimizer) clip(g []float32) (float32, error) {
 		}
 	}
 	if sum-sum != 0 {
-		return 0, errors.New("the gradient is not finite, so that it cannot be clipped: the parameters have diverged")
+		return 0, errGradient
+	}
+	if o.ClipNorm == 0 {
+		return 1, nil
 	}
 	return float32(min(1, o.ClipNorm/(math.Sqrt(sum)+1e-6))), nil
 }

@@ -370,10 +370,32 @@ func TestRefusedStepChangesNothing(t *testing.T) {
 	}
 	state := p.AppendState(nil)
 	_, err := p.Step(Batch{X: []float32{1e25}, Targets: []float32{0}})
-	if err == nil || !strings.Contains(err.Error(), "nn: after 0 steps the gradient is not finite") {
+	if err == nil || !strings.Contains(err.Error(), "nn: after 0 steps: the gradient of the batch is not finite") {
 		t.Error(err)
 	}
 	if v := stored(t, p); v[0] != 1 || v[1] != 0 || !bytes.Equal(p.AppendState(nil), state) {
 		t.Error("a refused step changed something")
+	}
+}
+
+// A finite loss may have a gradient that is not: no parameter, buffer or moment moves,
+// and the batch is named at once, with or without a clip norm.
+func TestInfiniteGradientMovesNothing(t *testing.T) {
+	s := Spec{Inputs: 2, Layers: []Layer{{Kind: Dense, Units: 3}, {Kind: BatchNorm}, {Kind: Dense, Units: 1}}, Loss: MSE}
+	for _, o := range []Optimizer{NewSGD(0.1, 0.9), NewAdam(0.1), NewAdagrad(0.1)} {
+		p := compile(t, s, Options{Batch: 4, Seed: 1, Optimizer: o})
+		good := Batch{X: []float32{1, 2, 3, 5}, Targets: []float32{1, 2}}
+		if _, err := p.Step(good); err != nil {
+			t.Fatal(err)
+		}
+		params, state := digest(stored(t, p)), string(p.AppendState(nil))
+		_, err := p.Step(Batch{X: []float32{1, 2, 3, 5}, Targets: []float32{3e38, -3e38}})
+		var nan *NonFiniteError
+		if !errors.As(err, &nan) || nan.Step != 1 || nan.Input || nan.Example >= 0 {
+			t.Errorf("%s: %v", o.Kind, err)
+		}
+		if digest(stored(t, p)) != params || string(p.AppendState(nil)) != state {
+			t.Errorf("%s: something moved", o.Kind)
+		}
 	}
 }

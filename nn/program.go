@@ -200,7 +200,7 @@ func (p *Program) Step(b Batch) (Metrics, error) {
 	}
 	factor, err := p.opt.clip(p.grad)
 	if err != nil {
-		return Metrics{}, fmt.Errorf("nn: after %d steps %w", p.mode.step, err)
+		return Metrics{}, &NonFiniteError{Example: -1, Step: p.mode.step}
 	}
 	p.net.commit()
 	p.opt.update(p.params, p.grad, factor, p.mode.step)
@@ -481,12 +481,15 @@ func nonFinite(x []float32) int {
 
 // NonFiniteError says that a feature or the loss of an example is NaN or infinite.
 type NonFiniteError struct {
-	Example int    // its row in the batch
+	Example int    // its row in the batch; −1: the gradient of the batch as a whole
 	Step    uint64 // steps taken before
 	Input   bool   // a feature; else the loss
 }
 
 func (e *NonFiniteError) Error() string {
+	if e.Example < 0 {
+		return fmt.Sprintf("nn: after %d steps: the gradient of the batch is not finite: a number in it is far out of range, or the parameters have diverged", e.Step)
+	}
 	if e.Input {
 		return fmt.Sprintf("nn: after %d steps: example %d of the batch has a feature that is not finite: its row is damaged", e.Step, e.Example)
 	}

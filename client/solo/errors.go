@@ -35,7 +35,7 @@ type DivergedError struct {
 	Epoch   int    // counted from 1
 	Batch   int    // of the epoch, counted from 1; 0: between two
 	Step    uint64 // counted from 1
-	Example int    // of the batch, counted from 1; 0: the parameters as a whole
+	Example int    // of the batch, counted from 1; 0: no single one
 	Rows    bool   // the batch itself holds a number that is not finite
 
 	Validation bool // the loss on the validation rows is not finite
@@ -54,6 +54,8 @@ func (e *DivergedError) Error() string {
 		what = "the loss on the validation rows is not finite"
 	case e.Rows:
 		what = fmt.Sprintf("example %d of the batch holds a number that is not finite", e.Example)
+	case e.Example == 0 && e.Batch > 0:
+		what = "the gradient of the batch is not finite"
 	case e.Example > 0:
 		what = fmt.Sprintf("the loss of example %d of the batch is not finite", e.Example)
 	}

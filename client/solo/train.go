@@ -203,9 +203,12 @@ func (t *training) look() (*checkpoint, error) {
 	case saved != nil:
 		return saved, nil
 	}
-	for _, name := range []string{ModelName, ResultName} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			return nil, &RefusedError{What: dir + " holds a training that is over", Do: "tacit model eval " + dir + " says how good it is; train into another directory"}
+	for _, left := range []struct{ name, what string }{
+		{ResultName, " holds a training that is over"},
+		{ModelName, " holds the best model of a training that has no checkpoint to go on from"},
+	} {
+		if _, err := os.Lstat(filepath.Join(dir, left.name)); err == nil {
+			return nil, &RefusedError{What: dir + left.what, Do: "tacit model eval " + dir + " says how good it is; train into another directory"}
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -383,6 +386,9 @@ func (t *training) locate(err error, b dataset.Batch) error {
 		return fmt.Errorf("epoch %d, batch %d: %w", w.Epoch+1, w.Step%t.per+1, err)
 	}
 	d := &DivergedError{Epoch: w.Epoch + 1, Batch: int(w.Step%t.per) + 1, Step: w.Step + 1, Example: nan.Example + 1}
+	if nan.Example < 0 {
+		return d // no single one
+	}
 	per := len(b.X) / max(b.Len(), 1)
 	d.Rows = slices.ContainsFunc(b.X[nan.Example*per:][:per], func(v float32) bool { return v-v != 0 })
 	return d
@@ -400,7 +406,9 @@ func (t *training) stop(err error) error {
 		}
 		return err
 	}
-	if saved := t.save(); saved != nil {
+	if saved := t.save(); saved != nil && saved.Error() == err.Error() {
+		return err // what stopped it
+	} else if saved != nil {
 		return fmt.Errorf("%w (and the checkpoint: %w)", err, saved)
 	}
 	if t.ctx.Err() != nil {
@@ -486,9 +494,6 @@ func (t *training) save() error {
 	if err != nil {
 		return t.stop(err)
 	}
-	if err := t.keepBest(); err != nil {
-		return err
-	}
 	w.Seconds = t.seconds()
 	c := &checkpoint{plan: t.hash, data: t.data, where: *w, now: now, state: t.prog.AppendState(nil), best: t.best}
 	b, err := c.encode()
@@ -500,7 +505,9 @@ func (t *training) save() error {
 	}
 	t.saved, t.savedAt, t.savedEnd = time.Now(), w.Step, w.Epoch
 	pointSaved.Hit()
-	return nil
+	// Only now: a model beside no checkpoint would be all that is left of a training
+	// that could have gone on. The checkpoint holds the best model too.
+	return t.keepBest()
 }
 
 // keepBest seals the best model so far, if there is one that is not sealed yet.
@@ -549,6 +556,10 @@ func (t *training) appendMetrics(e Epoch) error {
 
 // finish tests the best model and writes the result.
 func (t *training) finish() (*Result, error) {
+	// A process that dies from here on comes back to this place.
+	if err := t.save(); err != nil {
+		return nil, err
+	}
 	w := &t.where
 	r := &Result{
 		Plan: t.hash.String(), Name: t.plan.Name, Model: t.best.Hash().String(), Data: t.opt.Name,

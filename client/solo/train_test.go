@@ -290,6 +290,36 @@ func TestTrainRefuses(t *testing.T) {
 	}
 }
 
+// A checkpoint that cannot be written stops the training with nothing half done: no
+// model is left that would pass for its result, and it can begin again.
+func TestFirstCheckpointFails(t *testing.T) {
+	p, d := toy(t)
+	v := openVault(t)
+	dir := t.TempDir()
+	block := filepath.Join(dir, CheckpointName)
+	opt := Options{Dir: dir, Vault: v, Step: func(pr Progress) { os.Mkdir(block, 0o700) }}
+	_, err := Train(t.Context(), p, d, opt)
+	if err == nil || strings.Count(err.Error(), "write the checkpoint") != 1 {
+		t.Fatalf("a checkpoint that cannot be written: %v", err)
+	}
+	for _, name := range []string{ModelName, ResultName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is there: %v", name, err)
+		}
+	}
+	if err := os.Remove(block); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Train(t.Context(), p, d, Options{Dir: dir, Vault: v})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Train(t.Context(), p, d, Options{Dir: t.TempDir(), Vault: v})
+	if err != nil || got.Model != want.Model {
+		t.Errorf("model %s, want %s (%v)", got.Model, want.Model, err)
+	}
+}
+
 // TestDiverged lets the numbers overflow, at once and after some good epochs: the
 // best model before stays, and opens.
 func TestDiverged(t *testing.T) {
