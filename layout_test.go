@@ -20,11 +20,11 @@ const module = "tacit/"
 // themselves. A new arrow starts with a decision record in docs/adr/.
 var mayImport = map[string][]string{
 	"id":        {},
-	"nn":        {"id"},
+	"nn":        {"id", "internal/nearest"},
 	"wire":      {"id"},
 	"dp":        {"id"},
 	"secureagg": {"id"},
-	"plan":      {"id", "nn", "dp"},
+	"plan":      {"id", "nn", "dp", "internal/nearest"},
 	"dataset":   {"plan"},
 	"audit":     {"id", "dp"},
 	"vault":     {"id", "internal/durable", "internal/crashpoint", "internal/strictyaml"},
@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"internal/durable":       {},
 	"internal/crashpoint":    {},
 	"internal/memnet":        {"wire"},
+	"internal/nearest":       {},
 	"internal/strictyaml":    {},
 	"testdata/heart-disease": {},
 }

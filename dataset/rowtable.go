@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"fmt"
-	"io"
 	"slices"
 )
 
@@ -15,12 +14,7 @@ func (l *loading) readTable() (*Data, error) {
 	defer r.close()
 	all := &matrix{width: l.width, per: l.layout.targets}
 	kept := &keptRows{}
-	var k row
-	for {
-		err := r.next(&k)
-		if err == io.EOF {
-			break
-		}
+	for k, err := range every(r.next) {
 		if err != nil {
 			return nil, err
 		}
@@ -32,9 +26,9 @@ func (l *loading) readTable() (*Data, error) {
 			r.close()
 			return l.readTableSequence()
 		}
-		all.add(&k, &l.layout)
+		all.add(k, &l.layout)
 		if l.splitFile != nil {
-			kept.add(&k)
+			kept.add(k)
 		}
 	}
 	if all.n == 0 {
@@ -81,16 +75,11 @@ func (l *loading) readTableSequence() (*Data, error) {
 		}
 		defer r.close()
 		kept := &keptRows{}
-		var k row
-		for {
-			err := r.next(&k)
-			if err == io.EOF {
-				break
-			}
+		for k, err := range every(r.next) {
 			if err != nil {
 				return nil, err
 			}
-			if kept.add(&k); kept.bytes() > l.memory {
+			if kept.add(k); kept.bytes() > l.memory {
 				return nil, fail(l.splitFile.name, "there are too many rows to keep in memory which set each is in", "give the data set more memory, or let the plan hold out a share")
 			}
 		}
@@ -111,12 +100,7 @@ func (l *loading) readTableSequence() (*Data, error) {
 	defer r.close()
 	sums := [2]*tally{newTally(&l.layout), newTally(&l.layout)}
 	all := &rowCursor{in: r, layout: l.layout}
-	var x example
-	for {
-		err := all.next(&x)
-		if err == io.EOF {
-			break
-		}
+	for x, err := range every(all.next) {
 		if err != nil {
 			return nil, err
 		}
@@ -124,8 +108,8 @@ func (l *loading) readTableSequence() (*Data, error) {
 		if test(x.row) {
 			set = sums[1]
 		}
-		set.add(&x)
-		set.mix(&x)
+		set.add(x)
+		set.mix(x)
 		if sums[0].n+sums[1].n > l.plan.Data.MaxExamples {
 			return nil, tooMany(l.name, l.plan, "rows")
 		}
@@ -191,13 +175,8 @@ func (l *loading) readSeries() (*Data, error) {
 	all := &matrix{width: rowWidth, per: l.layout.targets}
 	each := 2 * int64(8*rowWidth+4*max(l.layout.targets, 1)+8)
 	var at []float64
-	var k row
 	n, fits := 0, true
-	for {
-		err := r.next(&k)
-		if err == io.EOF {
-			break
-		}
+	for k, err := range every(r.next) {
 		if err != nil {
 			return nil, err
 		}
@@ -209,7 +188,7 @@ func (l *loading) readSeries() (*Data, error) {
 			all, at, fits = nil, nil, false
 		}
 		if fits {
-			all.add(&k, &l.layout)
+			all.add(k, &l.layout)
 			if r.time >= 0 {
 				at = append(at, k.at)
 			}

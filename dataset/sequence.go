@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 )
@@ -27,6 +28,20 @@ type sequence struct {
 	pass *shuffle // the pass that streams are in; guarded by mu
 }
 
+// every goes over what next fills in until io.EOF, always in the same place. An error
+// ends it.
+func every[T any](next func(*T) error) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		v := new(T)
+		for {
+			err := next(v)
+			if err == io.EOF || !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // newSequence measures what open gives and returns it as a table. buffer is in
 // bytes.
 func newSequence(l layout, file string, buffer int64, open func() (cursor, error)) (*Table, error) {
@@ -36,17 +51,12 @@ func newSequence(l layout, file string, buffer int64, open func() (cursor, error
 	}
 	defer c.close()
 	sums := newTally(&l)
-	var x example
-	for {
-		err := c.next(&x)
-		if err == io.EOF {
-			break
-		}
+	for x, err := range every(c.next) {
 		if err != nil {
 			return nil, err
 		}
-		sums.add(&x)
-		sums.mix(&x)
+		sums.add(x)
+		sums.mix(x)
 	}
 	return sequenceOf(l, file, buffer, sums, open), nil
 }

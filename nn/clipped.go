@@ -29,10 +29,11 @@ const maxExcess = 0x1p64 // of ‖g‖₂ over the clip norm
 //
 // A non-finite example adds exactly zero to dst, is left out of the Metrics and
 // has norm +Inf. It is one whose loss is NaN or infinite, whose input to some
-// Dense is longer than 2^64, or whose norm exceeds 2^64·clip.
+// layer is longer than 2^64 (over r rows, one of them longer than 2^64/r), or whose
+// norm exceeds 2^64·clip.
 //
-// No gradient of one example is ever formed. In a Dense layer an example's weight
-// gradient is the outer product of its input x and error δ, so the squared norm
+// No gradient of one example is held. In a Dense layer an example's weight gradient is,
+// where it meets the layer once, the outer product of its input x and error δ, so the squared norm
 // over weight and bias is ‖δ‖²·(‖x‖² + 1) (Goodfellow 2015,
 // https://arxiv.org/abs/1510.01799), summed over the layers in float64; the
 // scaled errors then give the sum in one matrix product a layer.

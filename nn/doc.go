@@ -1,4 +1,5 @@
-// Package nn trains feed-forward networks on a branch's CPU.
+// Package nn trains feed-forward, convolutional, recurrent and attention networks on
+// a branch's CPU.
 //
 // A Spec is a network as data; Compile turns it into a Program, which owns the
 // parameters and all memory that a step needs:
@@ -24,7 +25,8 @@
 //
 // # Shapes and notation
 //
-// A batch of B examples is (B, features), row-major. Weights are (in, out). The
+// A batch of B examples is (B, inputs), row-major; an example is [features], an image
+// [height, width, channels], a sequence [steps, features] or [steps] of token ids. Weights are (in, out). The
 // loss of a batch is L = (1/B) Σ_i ℓ_i; ℓ_i is the loss of example i. δ = ∂L/∂y is
 // the error at a layer's output y, from which each layer gives ∂L/∂x at its input
 // and the gradients of its parameters by the chain rule:

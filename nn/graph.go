@@ -82,7 +82,7 @@ func (s *Spec) graph() (*graph, error) {
 	if len(nodes) > 0 && !g.lost {
 		s.checkLoss(nodes[len(nodes)-1], g.bad)
 	} else if !slices.Contains(Losses(), s.Loss) {
-		g.bad("unknown loss %q, want one of %s%s", s.Loss, strings.Join(Losses(), ", "), nearest(s.Loss, Losses()))
+		g.bad("unknown loss %q, want one of %s%s", s.Loss, strings.Join(Losses(), ", "), hint(s.Loss, Losses()))
 	}
 	if len(g.errs) > 0 {
 		return nil, errors.Join(g.errs...)
@@ -119,7 +119,7 @@ func (g *grapher) chain(layers []Layer, prefix string, in []int, depth int) ([]*
 func (g *grapher) node(l *Layer, path string, in []int, depth int) *node {
 	k := kindOf(l.Kind)
 	if k == nil {
-		g.bad("layer %s: unknown kind %q, want one of %s%s", path, l.Kind, strings.Join(LayerKinds(), ", "), nearest(l.Kind, LayerKinds()))
+		g.bad("layer %s: unknown kind %q, want one of %s%s", path, l.Kind, strings.Join(LayerKinds(), ", "), hint(l.Kind, LayerKinds()))
 		g.lost = true
 		return nil
 	}

@@ -114,15 +114,36 @@ func (g *groupNorm) grad(dst, dy, x []float32, n int) {
 		for i := range n {
 			g.sums(&s, dy[i*g.positions*g.channels:], x[i*g.positions*g.channels:], i, c, w)
 		}
-		for j := range w {
-			dst[g.at+c+j] = float32(s.dot[j])
-			dst[g.at+g.channels+c+j] = float32(s.sum[j])
-		}
+		s.write(dst[g.at+c:][:w], dst[g.at+g.channels+c:][:w])
 	}
 }
 
 // normSums are Σ δ and Σ δ·x̂ of a block of channels, and the sums of magnitudes.
 type normSums struct{ sum, dot, absSum, absDot [block]float64 }
+
+// add adds δ and δ·x̂ to channel j.
+func (s *normSums) add(j int, e, hat float64) {
+	d := float64(e * hat)
+	s.sum[j] += e
+	s.dot[j] += d
+	s.absSum[j] += math.Abs(e)
+	s.absDot[j] += math.Abs(d)
+}
+
+// write writes ∂γ and ∂β of the block's channels.
+func (s *normSums) write(gamma, beta []float32) {
+	for j := range gamma {
+		gamma[j], beta[j] = float32(s.dot[j]), float32(s.sum[j])
+	}
+}
+
+// squares adds the squares of the block's w channels, and those of the magnitudes.
+func (s *normSums) squares(sum, abs *float64, w int) {
+	for j := range w {
+		*sum += float64(s.sum[j]*s.sum[j]) + float64(s.dot[j]*s.dot[j])
+		*abs += float64(s.absSum[j]*s.absSum[j]) + float64(s.absDot[j]*s.absDot[j])
+	}
+}
 
 // sums adds to s those of example i's channels c … c+w−1; dy and x begin at the example.
 func (g *groupNorm) sums(s *normSums, dy, x []float32, i, c, w int) {
@@ -134,11 +155,7 @@ func (g *groupNorm) sums(s *normSums, dy, x []float32, i, c, w int) {
 	for r := range g.positions {
 		in := x[r*g.channels+c:][:w]
 		for j, e := range dy[r*g.channels+c:][:w] {
-			d := float64(float64(e) * float64(hat(in[j], mean[j], inverse[j])))
-			s.sum[j] += float64(e)
-			s.dot[j] += d
-			s.absSum[j] += math.Abs(float64(e))
-			s.absDot[j] += math.Abs(d)
+			s.add(j, float64(e), float64(hat(in[j], mean[j], inverse[j])))
 		}
 	}
 }
@@ -152,10 +169,7 @@ func (g *groupNorm) norm2(dy, x []float32, i int) float64 {
 		var s normSums
 		w := min(block, g.channels-c)
 		g.sums(&s, dy, x, i, c, w)
-		for j := range w {
-			sum += float64(s.sum[j]*s.sum[j]) + float64(s.dot[j]*s.dot[j])
-			abs += float64(s.absSum[j]*s.absSum[j]) + float64(s.absDot[j]*s.absDot[j])
-		}
+		s.squares(&sum, &abs, w)
 	}
 	return withRounding(sum, math.Sqrt(abs), 0)
 }

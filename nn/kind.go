@@ -18,8 +18,8 @@ type kind struct {
 	// first says why the layer may only be the first one, "" where it may stand anywhere.
 	first string
 
-	// mixes says why an example's gradient is not its own, "" where it is: such a
-	// layer is refused where examples are clipped one by one.
+	// mixes says why an example's gradient depends on the others in the batch, "" where
+	// it does not: such a layer is refused where examples are clipped one by one.
 	mixes string
 
 	// build makes the operation. It takes memory and nothing else of the compiler:

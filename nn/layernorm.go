@@ -85,10 +85,7 @@ func (l *layerNorm) grad(g, dy, x []float32, n int) {
 		for i := range n {
 			l.sums(&s, dy[i*l.rows*l.width:], x[i*l.rows*l.width:], i, c, w)
 		}
-		for j := range w {
-			g[l.at+c+j] = float32(s.dot[j])
-			g[l.at+l.width+c+j] = float32(s.sum[j])
-		}
+		s.write(g[l.at+c:][:w], g[l.at+l.width+c:][:w])
 	}
 }
 
@@ -98,11 +95,7 @@ func (l *layerNorm) sums(s *normSums, dy, x []float32, i, c, w int) {
 		m, inverse := l.mean[i*l.rows+r], l.inverse[i*l.rows+r]
 		in := x[r*l.width+c:][:w]
 		for j, e := range dy[r*l.width+c:][:w] {
-			d := float64(float64(e) * float64(hat(in[j], m, inverse)))
-			s.sum[j] += float64(e)
-			s.dot[j] += d
-			s.absSum[j] += math.Abs(float64(e))
-			s.absDot[j] += math.Abs(d)
+			s.add(j, float64(e), float64(hat(in[j], m, inverse)))
 		}
 	}
 }
@@ -115,10 +108,7 @@ func (l *layerNorm) norm2(dy, x []float32, i int) float64 {
 		var s normSums
 		w := min(block, l.width-c)
 		l.sums(&s, dy, x, i, c, w)
-		for j := range w {
-			sum += float64(s.sum[j]*s.sum[j]) + float64(s.dot[j]*s.dot[j])
-			abs += float64(s.absSum[j]*s.absSum[j]) + float64(s.absDot[j]*s.absDot[j])
-		}
+		s.squares(&sum, &abs, w)
 	}
 	return withRounding(sum, math.Sqrt(abs), 0)
 }

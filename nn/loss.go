@@ -105,7 +105,7 @@ func (s *Spec) checkLoss(last *node, bad func(format string, a ...any)) {
 			bad("%s: shape %s does not fit %s, want [1]", where, shape(out), s.Loss)
 		}
 	default:
-		bad("unknown loss %q, want one of %s%s", s.Loss, strings.Join(Losses(), ", "), nearest(s.Loss, Losses()))
+		bad("unknown loss %q, want one of %s%s", s.Loss, strings.Join(Losses(), ", "), hint(s.Loss, Losses()))
 		return
 	}
 	if s.Loss == BinaryCrossEntropy {

@@ -92,7 +92,7 @@ func (o Optimizer) Validate() error {
 	case Adagrad:
 		epsilon = true
 	default:
-		bad("unknown kind %q, want one of %s%s", o.Kind, strings.Join(Optimizers(), ", "), nearest(o.Kind, Optimizers()))
+		bad("unknown kind %q, want one of %s%s", o.Kind, strings.Join(Optimizers(), ", "), hint(o.Kind, Optimizers()))
 		return errors.Join(errs...)
 	}
 	check := func(has bool, name string, v float64) {

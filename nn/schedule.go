@@ -98,11 +98,11 @@ func (s Schedule) check(lr float64, bad func(format string, a ...any)) {
 			bad("schedule: min is %v, want 0 to lr (%v)", s.Min, lr)
 		}
 	default:
-		hint := nearest(s.Kind, Schedules())
+		near := hint(s.Kind, Schedules())
 		if slices.Contains([]string{"constant", "none", "linear", "warmup"}, s.Kind) {
-			hint = " (constant is the empty name, warmup a field)"
+			near = " (constant is the empty name, warmup a field)"
 		}
-		bad("schedule: unknown kind %q, want one of %s or none%s", s.Kind, strings.Join(Schedules(), ", "), hint)
+		bad("schedule: unknown kind %q, want one of %s or none%s", s.Kind, strings.Join(Schedules(), ", "), near)
 		return
 	}
 	if s.Kind != ScheduleStep && s.Every != 0 {

@@ -1,6 +1,10 @@
 package nn
 
-import "fmt"
+import (
+	"fmt"
+
+	"tacit/internal/nearest"
+)
 
 // Layer kinds. Each is described where it is built; [LayerKinds] lists them.
 const (
@@ -166,40 +170,10 @@ func (s Spec) Validate() error {
 	return err
 }
 
-// nearest returns a hint about a known name close to an unknown one, or "".
-func nearest(word string, known []string) string {
-	best, dist := "", 3
-	for _, k := range known {
-		if d := distance(word, k); d < dist && d < len(k) {
-			best, dist = k, d
-		}
+// hint is what an error about an unknown name adds where a known one is near, or "".
+func hint(word string, known []string) string {
+	if name := nearest.Name(word, known); name != "" {
+		return fmt.Sprintf(" (did you mean %q?)", name)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
-}
-
-// distance is Levenshtein's, of short words.
-func distance(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := prev
-			if a[i] != b[j] {
-				cost++
-			}
-			prev = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

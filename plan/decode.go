@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"tacit/internal/nearest"
 	"tacit/nn"
 )
 
@@ -195,7 +196,7 @@ func (d *decoder) columns(n ast.Node, wrong func(want, hint string), out *[]Colu
 			switch {
 			case f < 0:
 				hint := "known keys are " + quoteList(names)
-				if near := nearest(key, names); near != "" {
+				if near := nearest.Name(key, names); near != "" {
 					hint = fmt.Sprintf("did you mean %q?", near)
 				}
 				d.bad(ktk, at, fmt.Sprintf("unknown key %q in column %d", key, i+1), hint)

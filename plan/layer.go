@@ -7,6 +7,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"tacit/internal/nearest"
 	"tacit/nn"
 )
 
@@ -83,7 +84,7 @@ func (d *decoder) layer(m *ast.MappingNode, at string, tk *token.Token, l *nn.La
 		switch {
 		case key != "kind" && !slices.Contains(options, key):
 			hint := fmt.Sprintf("%s has no options", kind)
-			if n := nearest(key, options); n != "" {
+			if n := nearest.Name(key, options); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
 			} else if len(options) > 0 {
 				hint = fmt.Sprintf("its options are %s", quoteList(options))
@@ -108,7 +109,7 @@ func (d *decoder) layerKind(kind, at string, tk *token.Token) bool {
 		return true
 	}
 	hint := "known kinds are " + quoteList(kinds)
-	if n := nearest(kind, kinds); n != "" {
+	if n := nearest.Name(kind, kinds); n != "" {
 		hint = fmt.Sprintf("did you mean %q?", n)
 	}
 	d.bad(tk, at, fmt.Sprintf("%s: unknown kind of layer %q", at, kind), hint)

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
+	"tacit/internal/nearest"
 	"tacit/nn"
 )
 
@@ -320,7 +321,7 @@ func (d *decoder) unknown(tk *token.Token, word, key, prefix string) {
 		message += " in " + prefix
 	}
 	hint := ""
-	if n := nearest(word, children(prefix)); n != "" {
+	if n := nearest.Name(word, children(prefix)); n != "" {
 		hint = fmt.Sprintf("did you mean %q?", n)
 		key = key[:len(key)-len(word)] + n // that n is missing is no second problem
 	} else if homes := homesOf(word); len(homes) > 0 {
@@ -404,7 +405,7 @@ func (d *decoder) override(s string) {
 			all[i] = planFields[i].key
 		}
 		hint := ""
-		if n := nearest(key, all); n != "" {
+		if n := nearest.Name(key, all); n != "" {
 			hint = fmt.Sprintf("did you mean %q?", n)
 		} else if homes := homesOf(key); len(homes) > 0 {
 			hint = fmt.Sprintf("did you mean %q?", homes[0]+"."+key)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"tacit/internal/nearest"
 )
 
 // Feature is one input of the model that a row gives: a numeric column, one value
@@ -292,7 +294,7 @@ func (s *Schema) checkColumns(bad func(key, message, hint string)) {
 			bad(at, fmt.Sprintf("column %q has no type", c.Name), "type: numeric, type: categorical, or use: false")
 		default:
 			hint := ""
-			if n := nearest(c.Type, columnTypes); n != "" {
+			if n := nearest.Name(c.Type, columnTypes); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
 			}
 			bad(at+".type", fmt.Sprintf("column %q: type is %q, want %s", c.Name, c.Type, quoteList(columnTypes)), hint)
@@ -331,7 +333,7 @@ func (s *Schema) checkTimestamp(c *Column, at string, bad func(key, message, hin
 		switch {
 		case partSizes[part] == 0:
 			hint := ""
-			if n := nearest(part, partNames()); n != "" {
+			if n := nearest.Name(part, partNames()); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
 			}
 			bad(at+".parts", fmt.Sprintf("column %q: a timestamp has no part %q, want %s", c.Name, part, quoteList(partNames())), hint)
@@ -356,7 +358,7 @@ func (s *Schema) checkTarget(bad func(key, message, hint string)) {
 			names[j] = c.Name
 		}
 		hint := "name one of data.columns"
-		if n := nearest(t.Column, names); n != "" {
+		if n := nearest.Name(t.Column, names); n != "" {
 			hint = fmt.Sprintf("did you mean %q?", n)
 		}
 		bad(at+".column", fmt.Sprintf("no column is named %q", t.Column), hint)
@@ -409,7 +411,7 @@ func (s *Schema) checkEvent(bad func(key, message, hint string)) {
 			names = append(names, c.Name)
 		}
 		hint := "name one of data.columns"
-		if n := nearest(t.Event, names); n != "" {
+		if n := nearest.Name(t.Event, names); n != "" {
 			hint = fmt.Sprintf("did you mean %q?", n)
 		}
 		bad("data.target.event", fmt.Sprintf("no column is named %q", t.Event), hint)

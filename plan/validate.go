@@ -13,6 +13,7 @@ import (
 	"filippo.io/age"
 
 	"tacit/id"
+	"tacit/internal/nearest"
 )
 
 // checkText is the rule for every name and value: short, printable, no space at
@@ -120,7 +121,7 @@ func (f *field[T]) check(p *T) (message, hint string) {
 			return "", "" // said once, where the target is checked
 		}
 		hint = f.rule.because[*v]
-		if n := nearest(*v, f.rule.oneOf); hint == "" && n != "" {
+		if n := nearest.Name(*v, f.rule.oneOf); hint == "" && n != "" {
 			hint = fmt.Sprintf("did you mean %q?", n)
 		}
 		if len(f.rule.oneOf) == 1 {

@@ -12,7 +12,9 @@
 //   - A process that is killed loses the steps since its last checkpoint, and the
 //     resumed training gives the bits of one that was never interrupted: batches are
 //     a function of seed and step, and a checkpoint holds all else that a step needs.
-//   - A row or a loss that is not finite stops the training and says where
+//     It is refused on other rows; rows larger than memory are told apart by their sums,
+//     so that the same rows in another order pass.
+//   - A row, a loss or a gradient that is not finite stops the training and says where
 //     ([DivergedError]); the best model until then stays, sealed.
 //   - Of several epochs the one with the least loss on the validation rows is the
 //     model; without such rows it is the last one.

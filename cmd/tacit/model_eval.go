@@ -30,15 +30,7 @@ type modelEvalData struct {
 }
 
 func (x *modelEvalCommand) Run(ctx context.Context, c *console) error {
-	cfg, err := x.load()
-	if err != nil {
-		return err
-	}
-	m, err := x.open(c, cfg)
-	if err != nil {
-		return err
-	}
-	examples, data, err := x.examples(ctx, cfg, m, x.On)
+	m, examples, data, err := x.ask(ctx, c, x.On)
 	if err != nil {
 		return err
 	}

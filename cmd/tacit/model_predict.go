@@ -45,15 +45,7 @@ func (x *modelPredictCommand) Run(ctx context.Context, c *console) error {
 	if err := mustBeNew(x.Out); err != nil {
 		return err
 	}
-	cfg, err := x.load()
-	if err != nil {
-		return err
-	}
-	m, err := x.open(c, cfg)
-	if err != nil {
-		return err
-	}
-	examples, data, err := x.examples(ctx, cfg, m, x.On)
+	m, examples, data, err := x.ask(ctx, c, x.On)
 	if err != nil {
 		return err
 	}

@@ -106,6 +106,20 @@ const (
 	partAll   = "all"
 )
 
+// ask opens the model and loads the part of the data set that it is asked about.
+func (x *trainedFile) ask(ctx context.Context, c *console, part string) (*trained, *dataset.Examples, *dataset.Data, error) {
+	cfg, err := x.load()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	m, err := x.open(c, cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	examples, data, err := x.examples(ctx, cfg, m, part)
+	return m, examples, data, err
+}
+
 // examples loads a part of the data set, standardised as the model's rows were.
 func (x *trainedFile) examples(ctx context.Context, cfg *client.Config, m *trained, part string) (*dataset.Examples, *dataset.Data, error) {
 	name := x.Data

@@ -171,7 +171,7 @@ func (s *Set) tokenValues() []Value {
 	l := loss("log_loss", s.logLoss.float(), n)
 	perplexity := l
 	perplexity.Name = "perplexity"
-	perplexity.Value = exp(l.Value)
+	perplexity.Value = kernel.Exp64(l.Value)
 	return append(v, l, perplexity)
 }
 

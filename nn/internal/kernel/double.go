@@ -2,8 +2,8 @@ package kernel
 
 import "math"
 
-// Exp64 returns e^x in float64 for x ≤ 0, with an error below 1 ulp; below −708,
-// where it would be subnormal, it is 0. Exp64(NaN) = NaN.
+// Exp64 returns e^x in float64 with an error below 1 ulp; below −708, where it would
+// be subnormal, it is 0, and +∞ where it exceeds float64. Exp64(NaN) = NaN.
 //
 // It is FreeBSD's e_exp.c (Sun Microsystems 1993), as in Go's math.exp, with each
 // product kept from fusing.
@@ -23,15 +23,17 @@ func Exp64(x float64) float64 {
 		return x
 	case x < -708:
 		return 0
+	case x > 709.782712893383973096:
+		return math.Inf(1)
 	}
-	k := int64(float64(log2e*x) - 0.5)
+	k := int(float64(log2e*x) + math.Copysign(0.5, x))
 	hi := x - float64(float64(k)*ln2hi)
 	lo := float64(float64(k) * ln2lo)
 	r := hi - lo
 	t := float64(r * r)
 	c := r - float64(t*(p1+float64(t*(p2+float64(t*(p3+float64(t*(p4+float64(t*p5)))))))))
 	y := 1 - ((lo - float64(r*c)/(2-c)) - hi)
-	return float64(y * math.Float64frombits(uint64(k+1023)<<52)) // exact
+	return math.Ldexp(y, k) // exact
 }
 
 // CosPi returns cos(π·x) for 0 ≤ x ≤ 1, with an error below 2^-52. It is −1, 0 and 1

@@ -22,7 +22,17 @@ func TestExp64(t *testing.T) {
 		}
 	}
 	t.Logf("worst: %v ulp", worst)
-	for x, want := range map[float64]float64{0: 1, math.Copysign(0, -1): 1, -708.1: 0, math.Inf(-1): 0, -0x1p-1074: 1} {
+	for range 100_000 {
+		x := r.Float64() * 709
+		if got, want := Exp64(x), math.Exp(x); math.Abs(got-want) > 2*(math.Nextafter(want, math.Inf(1))-want) {
+			t.Fatalf("Exp64(%v) = %v, want %v", x, got, want)
+		}
+	}
+	// Fixed bits, on every machine.
+	if got := math.Float64bits(Exp64(1.7)); got != 0x4015e552770df8a6 {
+		t.Errorf("Exp64(1.7) has bits %#x", got)
+	}
+	for x, want := range map[float64]float64{0: 1, math.Copysign(0, -1): 1, -708.1: 0, math.Inf(-1): 0, -0x1p-1074: 1, 710: math.Inf(1), math.Inf(1): math.Inf(1)} {
 		if got := Exp64(x); got != want {
 			t.Errorf("Exp64(%v) = %v, want %v", x, got, want)
 		}
