@@ -11,7 +11,7 @@ var reluKind = kind{name: ReLU, shape: sameShape, build: func(*compiler, *node) 
 
 type relu struct{}
 
-func (relu) forward(y, x []float32, _ int, _ *mode) {
+func (relu) forward(y, x []float32, _ int, _ *work) {
 	for j, v := range x[:len(y)] {
 		if v <= 0 { // a NaN passes
 			v = 0
@@ -20,7 +20,7 @@ func (relu) forward(y, x []float32, _ int, _ *mode) {
 	}
 }
 
-func (relu) backward(dx, dy, _, y []float32, _ int) {
+func (relu) backward(dx, dy, _, y []float32, _ int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -57,7 +57,7 @@ func (l *Layer) slope() float64 {
 
 type leakyReLU struct{ slope float32 }
 
-func (l leakyReLU) forward(y, x []float32, _ int, _ *mode) {
+func (l leakyReLU) forward(y, x []float32, _ int, _ *work) {
 	for j, v := range x[:len(y)] {
 		if !(v > 0) { // a NaN passes
 			v *= l.slope
@@ -66,7 +66,7 @@ func (l leakyReLU) forward(y, x []float32, _ int, _ *mode) {
 	}
 }
 
-func (l leakyReLU) backward(dx, dy, x, _ []float32, _ int) {
+func (l leakyReLU) backward(dx, dy, x, _ []float32, _ int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -87,13 +87,13 @@ var geluKind = kind{name: GELU, shape: sameShape, build: func(*compiler, *node) 
 
 type gelu struct{}
 
-func (gelu) forward(y, x []float32, _ int, _ *mode) {
+func (gelu) forward(y, x []float32, _ int, _ *work) {
 	for j, v := range x[:len(y)] {
 		y[j] = v * normalCDF(v)
 	}
 }
 
-func (gelu) backward(dx, dy, x, _ []float32, _ int) {
+func (gelu) backward(dx, dy, x, _ []float32, _ int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -116,13 +116,13 @@ var siluKind = kind{name: SiLU, shape: sameShape, build: func(*compiler, *node) 
 
 type silu struct{}
 
-func (silu) forward(y, x []float32, _ int, _ *mode) {
+func (silu) forward(y, x []float32, _ int, _ *work) {
 	for j, v := range x[:len(y)] {
 		y[j] = v * kernel.Sigmoid(v)
 	}
 }
 
-func (silu) backward(dx, dy, x, _ []float32, _ int) {
+func (silu) backward(dx, dy, x, _ []float32, _ int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -137,13 +137,13 @@ var tanhKind = kind{name: Tanh, shape: sameShape, build: func(*compiler, *node) 
 
 type tanh struct{}
 
-func (tanh) forward(y, x []float32, _ int, _ *mode) {
+func (tanh) forward(y, x []float32, _ int, _ *work) {
 	for j, v := range x[:len(y)] {
 		y[j] = kernel.Tanh(v)
 	}
 }
 
-func (tanh) backward(dx, dy, _, y []float32, _ int) {
+func (tanh) backward(dx, dy, _, y []float32, _ int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -157,13 +157,13 @@ var sigmoidKind = kind{name: Sigmoid, shape: sameShape, build: func(*compiler, *
 
 type sigmoid struct{}
 
-func (sigmoid) forward(y, x []float32, _ int, _ *mode) {
+func (sigmoid) forward(y, x []float32, _ int, _ *work) {
 	for j, v := range x[:len(y)] {
 		y[j] = kernel.Sigmoid(v)
 	}
 }
 
-func (sigmoid) backward(dx, dy, _, y []float32, _ int) {
+func (sigmoid) backward(dx, dy, _, y []float32, _ int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -179,9 +179,9 @@ var softmaxKind = kind{name: Softmax, shape: sameShape, build: func(_ *compiler,
 
 type softmaxOp struct{ width int }
 
-func (s softmaxOp) forward(y, x []float32, _ int, _ *mode) { softmax(y, x, len(y)/s.width, s.width) }
+func (s softmaxOp) forward(y, x []float32, _ int, _ *work) { softmax(y, x, len(y)/s.width, s.width) }
 
-func (s softmaxOp) backward(dx, dy, _, y []float32, _ int) {
+func (s softmaxOp) backward(dx, dy, _, y []float32, _ int, _ *work) {
 	if dx != nil {
 		softmaxBackward(dx, dy, y, len(y)/s.width, s.width)
 	}

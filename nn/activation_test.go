@@ -46,8 +46,8 @@ func TestActivationRange(t *testing.T) {
 		for i := -4000; i <= 4000; i++ {
 			v := float32(i)/100 + 0.003
 			x, y, dx := []float32{v}, []float32{0}, []float32{0}
-			c.o.forward(y, x, 1, &mode{})
-			c.o.backward(dx, []float32{1}, x, y, 1)
+			c.o.forward(y, x, 1, alone(1, false, nil))
+			c.o.backward(dx, []float32{1}, x, y, 1, alone(1, false, nil))
 			f := float64(v)
 			if d := math.Abs(float64(y[0]) - c.ref(f)); !(d <= 4e-7*max(1, math.Abs(f))) {
 				t.Fatalf("%T(%v) = %v, want %v", c.o, v, y[0], c.ref(f))
@@ -58,14 +58,14 @@ func TestActivationRange(t *testing.T) {
 		}
 		for _, v := range []float32{math.MaxFloat32, -math.MaxFloat32, 0, 0x1p-149, -0x1p-149, float32(math.Inf(1))} {
 			x, y, dx := []float32{v}, []float32{0}, []float32{0}
-			c.o.forward(y, x, 1, &mode{})
-			c.o.backward(dx, []float32{1}, x, y, 1)
+			c.o.forward(y, x, 1, alone(1, false, nil))
+			c.o.backward(dx, []float32{1}, x, y, 1, alone(1, false, nil))
 			if finite := v-v == 0; y[0] != y[0] || finite && (y[0]-y[0] != 0 || dx[0] != dx[0]) {
 				t.Errorf("%T(%v) = %v, slope %v", c.o, v, y[0], dx[0])
 			}
 		}
 		y := []float32{0}
-		if c.o.forward(y, []float32{float32(math.NaN())}, 1, &mode{}); y[0] == y[0] {
+		if c.o.forward(y, []float32{float32(math.NaN())}, 1, alone(1, false, nil)); y[0] == y[0] {
 			t.Errorf("%T(NaN) = %v", c.o, y[0])
 		}
 	}

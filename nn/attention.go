@@ -66,7 +66,8 @@ var attentionKind = kind{
 		} else {
 			a.p = c.take(int(weights))
 		}
-		a.tmp = c.scratch(rows*e + max(rows*4*e, t*t+t*a.depth))
+		share := c.share * t
+		c.scratch(share*e + max(share*4*e, t*t+t*a.depth))
 		return a
 	},
 }
@@ -80,7 +81,6 @@ type attention struct {
 	qkv, dqkv                  []float32 // (batch, t, 3e)
 	o                          []float32 // (batch, t, e)
 	p                          []float32 // (batch, H, t, t)
-	tmp                        *scratch
 }
 
 // attentionBlock is how many rows of P one product makes. Causal rows need only the
@@ -90,12 +90,12 @@ const attentionBlock = 32
 
 // forward: every sum in ascending order from +0, one FMA a term; K is divided by √d
 // before Q·Kᵀ.
-func (a *attention) forward(y, x []float32, n int, _ *mode) {
+func (a *attention) forward(y, x []float32, n int, w *work) {
 	t, e, d := a.steps, a.width, a.depth
-	kernel.Gemm(n*t, 3*e, e, x, e, 1, a.wIn, 3*e, a.qkv, 3*e)
-	addRows(a.qkv[:n*t*3*e], a.bIn, n*t)
-	keys := a.tmp.buf[:d*t] // K_hᵀ/√d
-	for k := range n * a.heads {
+	kernel.Gemm(n*t, 3*e, e, x, e, 1, a.wIn, 3*e, a.qkv[w.lo*t*3*e:], 3*e)
+	addRows(a.qkv[w.lo*t*3*e:][:n*t*3*e], a.bIn, n*t)
+	keys := w.tmp[:d*t] // K_hᵀ/√d
+	for k := w.lo * a.heads; k < (w.lo+n)*a.heads; k++ {
 		q, key, v, o := a.head(k)
 		transposeRows(keys, key, 3*e, t, d, a.root)
 		p := a.p[k*t*t:][:t*t]
@@ -113,7 +113,7 @@ func (a *attention) forward(y, x []float32, n int, _ *mode) {
 			kernel.Gemm(rows, d, cols, p[r*t:], t, 1, v, 3*e, o[r*e:], e)
 		}
 	}
-	kernel.Gemm(n*t, e, e, a.o, e, 1, a.wOut, e, y, e)
+	kernel.Gemm(n*t, e, e, a.o[w.lo*t*e:], e, 1, a.wOut, e, y, e)
 	addRows(y, a.bOut, n*t)
 }
 
@@ -143,16 +143,16 @@ func transposeRows(dst, src []float32, ld, m, n int, f float32) {
 	}
 }
 
-func (a *attention) backward(dx, dy, _, _ []float32, n int) {
+func (a *attention) backward(dx, dy, _, _ []float32, n int, w *work) {
 	t, e, d := a.steps, a.width, a.depth
 	rows := n * t
-	errs, tmp := a.tmp.buf[:rows*e], a.tmp.buf[rows*e:] // ∂O (n,t,e)
+	errs, tmp := w.tmp[:rows*e], w.tmp[rows*e:] // ∂O (n,t,e)
 	denseBackward(errs, dy, a.wOut, rows, e, e, tmp)
 	ds, values := tmp[:t*t], tmp[t*t:][:d*t] // ∂S_h, V_hᵀ
-	for k := range n * a.heads {
+	for k := w.lo * a.heads; k < (w.lo+n)*a.heads; k++ {
 		q, key, v, _ := a.head(k)
 		i, h := k/a.heads, k%a.heads*d
-		do := errs[i*t*e+h:]
+		do := errs[(i-w.lo)*t*e+h:]
 		dq := a.dqkv[i*t*3*e+h:]
 		dk, dv := dq[e:], dq[2*e:]
 		p := a.p[k*t*t:][:t*t]
@@ -161,13 +161,13 @@ func (a *attention) backward(dx, dy, _, _ []float32, n int) {
 			rows, cols := a.block(r)
 			kernel.Gemm(rows, cols, d, do[r*e:], e, 1, values, t, ds[r*t:], t)
 			for i := r; i < r+rows; i++ {
-				w := cols
+				width := cols
 				if a.causal {
-					w = i + 1
-					clear(ds[i*t+w:][:cols-w])
+					width = i + 1
+					clear(ds[i*t+width:][:cols-width])
 				}
-				row := ds[i*t:][:w]
-				softmaxBackward(row, row, p[i*t:][:w], 1, w)
+				row := ds[i*t:][:width]
+				softmaxBackward(row, row, p[i*t:][:width], 1, width)
 				for j, s := range row {
 					row[j] = s * a.root
 				}
@@ -184,21 +184,17 @@ func (a *attention) backward(dx, dy, _, _ []float32, n int) {
 		}
 	}
 	if dx != nil {
-		denseBackward(dx, a.dqkv, a.wIn, rows, e, 3*e, tmp)
+		denseBackward(dx, a.dqkv[w.lo*t*3*e:], a.wIn, rows, e, 3*e, tmp)
 	}
 }
 
-func (a *attention) grad(g, dy, x []float32, n int) {
-	t, e := a.steps, a.width
-	g = g[a.at:]
-	wIn, bIn, wOut, bOut := g[:3*e*e], g[3*e*e:][:3*e], g[3*e*e+3*e:][:e*e], g[4*e*e+3*e:][:e]
-	kernel.Gemm(e, 3*e, n*t, x, 1, e, a.dqkv, 3*e, wIn, 3*e)
-	sumRows(bIn, a.dqkv, n*t)
-	kernel.Gemm(e, e, n*t, a.o, 1, e, dy, e, wOut, e)
-	sumRows(bOut, dy, n*t)
+func (a *attention) grad(g, dy, x []float32, n int, w *work) {
+	e, rows := a.width, n*a.steps
+	denseGrad(g[a.at:], x, e, a.dqkv, 3*e, rows, true, w)
+	denseGrad(g[a.at+3*e*e+3*e:], a.o, e, dy, e, rows, true, w)
 }
 
-func (a *attention) norm2(dy, x []float32, i int) float64 {
+func (a *attention) norm2(dy, x []float32, i int, _ *work) float64 {
 	t, e := a.steps, a.width
 	return outerNorm2(x, e, a.dqkv[i*t*3*e:], 3*e, t, true) + outerNorm2(a.o[i*t*e:], e, dy, e, t, true)
 }

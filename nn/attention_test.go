@@ -183,7 +183,7 @@ func TestAttentionGuards(t *testing.T) {
 				return
 			}
 			const batch = 3
-			c := &compiler{batch: batch, counting: true, shared: &scratch{}}
+			c := &compiler{batch: batch, workers: 1, share: batch, counting: true}
 			n.kind.build(c, n)
 			params := padded(g.layout.Len())
 			r := rand.New(rand.NewPCG(33, 34))
@@ -191,17 +191,17 @@ func TestAttentionGuards(t *testing.T) {
 				params[16+i] = float32(r.NormFloat64())
 			}
 			arena, tmp := padded(int(c.nf)), padded(int(c.scratchLen))
-			shared := &scratch{tmp[16 : len(tmp)-16 : len(tmp)-16]}
-			o := n.kind.build(&compiler{batch: batch, params: params[16 : len(params)-16], floats: arena[16 : len(arena)-16], shared: shared}, n).(trained)
+			w := alone(batch, false, tmp[16:len(tmp)-16:len(tmp)-16])
+			o := n.kind.build(&compiler{batch: batch, workers: 1, share: batch, params: params[16 : len(params)-16], floats: arena[16 : len(arena)-16]}, n).(trained)
 			in, out := size(n.in), size(n.out)
 			x, y, dx, dy, grad := padded(batch*in), padded(batch*out), padded(batch*in), padded(batch*out), padded(g.layout.Len())
 			inner := func(v []float32) []float32 { return v[16 : len(v)-16] }
 			for i := range batch * in {
 				x[16+i], dy[16+i] = float32(r.NormFloat64()), float32(r.NormFloat64())
 			}
-			o.forward(inner(y), inner(x), batch, &mode{})
-			o.backward(inner(dx), inner(dy), inner(x), inner(y), batch)
-			o.grad(inner(grad), inner(dy), inner(x), batch)
+			o.forward(inner(y), inner(x), batch, w)
+			o.backward(inner(dx), inner(dy), inner(x), inner(y), batch, w)
+			o.grad(inner(grad), inner(dy), inner(x), batch, w)
 			o.scale(batch-1, 0.5)
 			for what, v := range map[string][]float32{"params": params, "memory": arena, "scratch": tmp, "x": x, "y": y, "dx": dx, "dy": dy, "grad": grad} {
 				if !intact(v) {

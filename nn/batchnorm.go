@@ -47,6 +47,7 @@ var batchNormKind = kind{
 		for i, s := range []*[]float32{&b.gamma, &b.beta, &b.runningMean, &b.runningVar} {
 			*s = c.weights(n.entries[i])
 		}
+		b.part, b.exact = c.takeDoubles(2*c.batch*b.channels), c.takeDoubles(b.channels)
 		for _, s := range []*[]float32{&b.mean, &b.inverse, &b.nextMean, &b.nextVar, &b.sum, &b.dot} {
 			*s = c.take(b.channels)
 		}
@@ -75,8 +76,8 @@ func (l *Layer) checkEpsilon() error {
 	return nil
 }
 
-// batchNorm sums in float64, in the order of examples and positions, a block of
-// channels at a time; all else is float32.
+// batchNorm sums in float64: over the positions of each example, then over the
+// examples' sums, both ascending; all else is float32.
 type batchNorm struct {
 	channels, positions int
 	epsilon, momentum   float64
@@ -88,19 +89,12 @@ type batchNorm struct {
 	mean, inverse           []float32 // μ and 1/√(v+ε) of the last forward pass
 	nextMean, nextVar       []float32 // the running statistics after the step
 	sum, dot                []float32 // Σ δ and Σ δ·x̂ of the last backward pass
-	train                   bool      // what the last forward pass was for
+
+	part  []float64 // (batch, 2·channels): each example's sums
+	exact []float64 // (channels): μ
 }
 
-func (b *batchNorm) forward(y, x []float32, n int, m *mode) {
-	b.train = m.train
-	if b.train {
-		b.measure(x, n*b.positions)
-	} else {
-		copy(b.mean, b.runningMean)
-		for c, v := range b.runningVar {
-			b.inverse[c] = inverseRoot(float64(v), b.epsilon)
-		}
-	}
+func (b *batchNorm) forward(y, x []float32, n int, _ *work) {
 	for r := range n * b.positions {
 		out := y[r*b.channels:][:b.channels]
 		for c, v := range x[r*b.channels:][:b.channels] {
@@ -109,43 +103,72 @@ func (b *batchNorm) forward(y, x []float32, n int, m *mode) {
 	}
 }
 
+// gather takes the statistics of x (n, positions, channels), or the running ones, and
+// prepares the running ones' change.
+func (b *batchNorm) gather(x []float32, n int, w *work) {
+	lo, hi := w.share(b.channels, 8)
+	if !w.train {
+		copy(b.mean[lo:hi], b.runningMean[lo:hi])
+		for c, v := range b.runningVar[lo:hi] {
+			b.inverse[lo+c] = inverseRoot(float64(v), b.epsilon)
+		}
+		w.team.Meet()
+		return
+	}
+	rows := n * b.positions
+	count := float64(rows)
+	for i := w.lo; i < w.lo+w.n; i++ {
+		sum := b.part[i*b.channels:][:b.channels]
+		clear(sum)
+		for r := range b.positions {
+			for c, v := range x[(i*b.positions+r)*b.channels:][:b.channels] {
+				sum[c] += float64(v)
+			}
+		}
+	}
+	w.team.Meet()
+	for c := lo; c < hi; c++ {
+		b.exact[c] = b.total(n, b.channels, c) / count
+		b.mean[c] = float32(b.exact[c])
+		b.nextMean[c] = b.moved(b.runningMean[c], b.exact[c])
+	}
+	w.team.Meet()
+	for i := w.lo; i < w.lo+w.n; i++ {
+		square := b.part[i*b.channels:][:b.channels]
+		clear(square)
+		for r := range b.positions {
+			for c, v := range x[(i*b.positions+r)*b.channels:][:b.channels] {
+				d := float64(v) - b.exact[c]
+				square[c] += float64(d * d)
+			}
+		}
+	}
+	w.team.Meet()
+	for c := lo; c < hi; c++ {
+		square := b.total(n, b.channels, c)
+		b.inverse[c] = inverseRoot(square/count, b.epsilon)
+		b.nextVar[c] = b.runningVar[c]
+		if rows > 1 {
+			b.nextVar[c] = b.moved(b.runningVar[c], square/(count-1))
+		}
+	}
+	w.team.Meet()
+}
+
+// total returns the sum of element c of the n examples' parts, which are width apart.
+func (b *batchNorm) total(n, width, c int) float64 {
+	var s float64
+	for i := range n {
+		s += b.part[i*width+c]
+	}
+	return s
+}
+
 // hat returns x̂.
 func hat(x, mean, inverse float32) float32 { return float32((x - mean) * inverse) }
 
 // inverseRoot returns 1/√(v+ε).
 func inverseRoot(v, epsilon float64) float32 { return float32(1 / math.Sqrt(v+epsilon)) }
-
-// measure takes the statistics of x (rows, channels) and prepares the running ones.
-func (b *batchNorm) measure(x []float32, rows int) {
-	n := float64(rows)
-	for c := 0; c < b.channels; c += block {
-		w := min(block, b.channels-c)
-		var mean, square [block]float64
-		for r := range rows {
-			for j, v := range x[r*b.channels+c:][:w] {
-				mean[j] += float64(v)
-			}
-		}
-		for j := range w {
-			mean[j] /= n
-		}
-		for r := range rows {
-			for j, v := range x[r*b.channels+c:][:w] {
-				d := float64(v) - mean[j]
-				square[j] += float64(d * d)
-			}
-		}
-		for j := range w {
-			k := c + j
-			b.mean[k], b.inverse[k] = float32(mean[j]), inverseRoot(square[j]/n, b.epsilon)
-			b.nextMean[k] = b.moved(b.runningMean[k], mean[j])
-			b.nextVar[k] = b.runningVar[k]
-			if rows > 1 {
-				b.nextVar[k] = b.moved(b.runningVar[k], square[j]/(n-1))
-			}
-		}
-	}
-}
 
 // moved returns a running statistic after a batch with v. What float32 cannot hold
 // becomes its greatest number, so that later batches can bring it back.
@@ -153,31 +176,37 @@ func (b *batchNorm) moved(old float32, v float64) float32 {
 	return float32(min(float64((1-b.momentum)*float64(old))+float64(b.momentum*v), math.MaxFloat32))
 }
 
-func (b *batchNorm) backward(dx, dy, x, _ []float32, n int) {
-	rows := n * b.positions
-	for c := 0; c < b.channels; c += block {
-		w := min(block, b.channels-c)
-		var sum, dot [block]float64
-		mean, inverse := b.mean[c:][:w], b.inverse[c:][:w]
-		for r := range rows {
-			in := x[r*b.channels+c:][:w]
-			for j, e := range dy[r*b.channels+c:][:w] {
-				sum[j] += float64(e)
-				dot[j] += float64(float64(e) * float64(hat(in[j], mean[j], inverse[j])))
+// gatherErrors sums δ and δ·x̂.
+func (b *batchNorm) gatherErrors(dy, x []float32, n int, w *work) {
+	for i := w.lo; i < w.lo+w.n; i++ {
+		part := b.part[2*i*b.channels:][:2*b.channels]
+		clear(part)
+		sum, dot := part[:b.channels], part[b.channels:]
+		for r := range b.positions {
+			in := x[(i*b.positions+r)*b.channels:][:b.channels]
+			for c, e := range dy[(i*b.positions+r)*b.channels:][:b.channels] {
+				sum[c] += float64(e)
+				dot[c] += float64(float64(e) * float64(hat(in[c], b.mean[c], b.inverse[c])))
 			}
 		}
-		for j := range w {
-			b.sum[c+j], b.dot[c+j] = float32(sum[j]), float32(dot[j])
-		}
 	}
+	w.team.Meet()
+	lo, hi := w.share(b.channels, 8)
+	for c := lo; c < hi; c++ {
+		b.sum[c], b.dot[c] = float32(b.total(n, 2*b.channels, c)), float32(b.total(n, 2*b.channels, b.channels+c))
+	}
+	w.team.Meet()
+}
+
+func (b *batchNorm) backward(dx, dy, x, _ []float32, n int, w *work) {
 	if dx == nil {
 		return
 	}
-	count := float32(rows)
-	for r := range rows {
+	count := float32(w.total * b.positions)
+	for r := range n * b.positions {
 		in, out := x[r*b.channels:][:b.channels], dx[r*b.channels:][:b.channels]
 		for c, e := range dy[r*b.channels:][:b.channels] {
-			if b.train {
+			if w.train {
 				e = float32(e-b.sum[c]/count) - float32(hat(in[c], b.mean[c], b.inverse[c])*float32(b.dot[c]/count))
 			}
 			out[c] = float32(b.gamma[c]*b.inverse[c]) * e
@@ -185,7 +214,10 @@ func (b *batchNorm) backward(dx, dy, x, _ []float32, n int) {
 	}
 }
 
-func (b *batchNorm) grad(g, _, _ []float32, _ int) {
+func (b *batchNorm) grad(g, _, _ []float32, _ int, w *work) {
+	if w.id != 0 {
+		return
+	}
 	g = g[b.at:][:4*b.channels]
 	copy(g, b.dot)
 	copy(g[b.channels:], b.sum)
@@ -193,7 +225,7 @@ func (b *batchNorm) grad(g, _, _ []float32, _ int) {
 }
 
 // norm2 cannot tell: the kind's mixes says why.
-func (b *batchNorm) norm2([]float32, []float32, int) float64 { return math.Inf(1) }
+func (b *batchNorm) norm2([]float32, []float32, int, *work) float64 { return math.Inf(1) }
 
 func (b *batchNorm) scale(int, float32) {}
 

@@ -22,7 +22,7 @@ func (p *Program) AppendState(dst []byte) []byte {
 	dst = append(dst, stateMagic...)
 	dst = append(dst, byte(len(o.Kind)))
 	dst = append(dst, o.Kind...)
-	dst = binary.LittleEndian.AppendUint64(dst, p.mode.step)
+	dst = binary.LittleEndian.AppendUint64(dst, p.step)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(o.b1))
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(o.b2))
 	vectors := o.vectors()
@@ -71,7 +71,7 @@ func (p *Program) LoadState(src []byte) error {
 		}
 		rest = rest[4*len(v):]
 	}
-	o.b1, o.b2, p.mode.step = b1, b2, step
+	o.b1, o.b2, p.step = b1, b2, step
 	return nil
 }
 

@@ -69,29 +69,30 @@ func (p *Program) ClippedGradSum(dst []float32, norms []float64, b Batch, clip f
 	}
 	x := p.input[:len(b.X)] // a copy: rows of non-finite examples are cleared below
 	copy(x, b.X)
-	p.forward(x, n, true)
-	for i := range n {
-		norms[i] = p.exampleLoss(b, i, 1).LossSum // for the moment
-	}
-	p.net.backward(nil, x, n)
-	var m Metrics
-	limit := float64(clip * (1 - ClipMargin))
-	for i := range n {
-		loss := norms[i]
-		norms[i] = math.Sqrt(p.net.norm2(x, i))
-		if loss-loss != 0 || !(norms[i] <= float64(maxExcess*clip)) { // NaN too
-			norms[i] = math.Inf(1)
-			clear(x[i*p.spec.Inputs:][:p.spec.Inputs])
+	p.run(task{do: (*Program).shareClipped, batch: Batch{X: x, Labels: b.Labels, Targets: b.Targets}, n: n, train: true, scale: 1, norms: norms, clip: clip, dst: dst})
+	return p.metrics(n), nil
+}
+
+func (p *Program) shareClipped(w *work) {
+	t := &p.now
+	x, in := t.batch.X, p.spec.Inputs
+	p.net.forward(x, w)
+	p.losses(w)
+	p.net.backward(nil, x, w)
+	limit := float64(t.clip * (1 - ClipMargin))
+	for i := w.lo; i < w.lo+w.n; i++ {
+		norm, loss := math.Sqrt(p.net.norm2(x, i, w)), p.each[i].LossSum
+		switch {
+		case loss-loss != 0 || !(norm <= float64(maxExcess*t.clip)): // NaN too
+			norm = math.Inf(1)
+			p.each[i] = Metrics{}
+			clear(x[i*in:][:in])
 			p.net.drop(i)
-			continue
+		case norm > limit:
+			p.net.scale(i, float32(limit/norm))
 		}
-		// The same loss again, now that the example counts. It writes the same error
-		// at the last layer, which scale then scales with all others.
-		m.Add(p.exampleLoss(b, i, 1))
-		if norms[i] > limit {
-			p.net.scale(i, float32(limit/norms[i]))
-		}
+		t.norms[i] = norm
 	}
-	p.net.grad(dst, x, n)
-	return m, nil
+	w.team.Meet()
+	p.net.grad(t.dst, x, w)
 }

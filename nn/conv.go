@@ -75,8 +75,6 @@ type conv struct {
 	segments int // runs of adjacent values in a window, in the order of the weights
 	run      int // values of one
 	perRow   int // runs in a kernel row
-
-	tmp *scratch // padded x, padded ∂x, transposed weights
 }
 
 func newConv(k *compiler, n *node) *conv {
@@ -99,7 +97,7 @@ func newConv(k *compiler, n *node) *conv {
 		c.perRow, c.run = 1, v.kernel[1]*c.ci
 	}
 	c.segments = v.kernel[0] * c.perRow
-	c.tmp = k.scratch(2*c.image + n.entries[0].Len)
+	k.scratch(2*c.image + n.entries[0].Len) // padded x, padded ∂x, transposed weights
 	return c
 }
 
@@ -111,21 +109,21 @@ func (c *conv) tap(ky, kx int) int {
 }
 
 // halo clears the scratch of padded images.
-func (c *conv) halo() {
+func (c *conv) halo(w *work) {
 	if c.padding != [2]int{} {
-		clear(c.tmp.buf[:c.image])
+		clear(w.tmp[:c.image])
 	}
 }
 
 // pad returns example i of x with its padding. It follows halo, and its result
 // stands until the next call.
-func (c *conv) pad(x []float32, i int) []float32 {
+func (c *conv) pad(x []float32, i int, w *work) []float32 {
 	row := c.in[1] * c.channels
 	x = x[i*c.in[0]*row:][:c.in[0]*row]
 	if c.padding == [2]int{} {
 		return x
 	}
-	p := c.tmp.buf[:c.image]
+	p := w.tmp[:c.image]
 	for y := range c.in[0] {
 		copy(p[c.inside(y):], x[y*row:][:row])
 	}
@@ -137,11 +135,11 @@ func (c *conv) inside(y int) int { return (y+c.padding[0])*c.pitch + c.padding[1
 
 // forward: each sum over (ky, kx, c), ascending from +0, one FMA a term (those of
 // the padding too), then the bias.
-func (c *conv) forward(y, x []float32, n int, _ *mode) {
+func (c *conv) forward(y, x []float32, n int, w *work) {
 	clear(y)
-	c.halo()
+	c.halo(w)
 	for i := range n {
-		p := c.pad(x, i)
+		p := c.pad(x, i, w)
 		for r := range c.rows {
 			out := y[(i*c.rows+r)*c.cols*c.units:][:c.cols*c.units]
 			for g := range c.groups {
@@ -161,12 +159,12 @@ func (c *conv) forward(y, x []float32, n int, _ *mode) {
 // and order of a forward convolution of δ with the kernel turned by half a circle,
 // without the zeros that a stride would put between the errors. Row by row of δ, each
 // tap, from the last to the first, adds its products to the padded ∂x.
-func (c *conv) backward(dx, dy, _, _ []float32, n int) {
+func (c *conv) backward(dx, dy, _, _ []float32, n int, w *work) {
 	if dx == nil {
 		return
 	}
 	taps := c.kernel[0] * c.kernel[1]
-	turned := c.tmp.buf[2*c.image:][:len(c.w)] // (kh,kw,units,C/G)
+	turned := w.tmp[2*c.image:][:len(c.w)] // (kh,kw,units,C/G)
 	for t := range taps {
 		kernel.Transpose(turned[t*c.ci*c.units:], c.w[t*c.ci*c.units:], c.ci, c.units)
 	}
@@ -176,7 +174,7 @@ func (c *conv) backward(dx, dy, _, _ []float32, n int) {
 		d := dx[i*size:][:size]
 		p := d
 		if c.padding != [2]int{} {
-			p = c.tmp.buf[c.image:][:c.image]
+			p = w.tmp[c.image:][:c.image]
 		}
 		clear(p)
 		for r := range c.rows {
@@ -198,32 +196,39 @@ func (c *conv) backward(dx, dy, _, _ []float32, n int) {
 }
 
 // grad: each sum over (example, oy, ox), ascending from +0.
-func (c *conv) grad(g, dy, x []float32, n int) {
-	w := g[c.at:][:c.segments*c.run*c.units]
-	clear(w)
-	c.halo()
+func (c *conv) grad(g, dy, x []float32, n int, w *work) {
+	size := c.segments * c.run * c.units
+	if c.bias {
+		sumShare(g[c.at+size:][:c.units], dy, n*c.rows*c.cols, c.units, w)
+	}
+	lo, hi := w.share(c.co, 16)
+	if lo == hi {
+		return
+	}
+	g = g[c.at:][:size]
+	for r := range size / c.co {
+		clear(g[r*c.co+lo : r*c.co+hi])
+	}
+	c.halo(w)
 	for i := range n {
-		p := c.pad(x, i)
+		p := c.pad(x, i, w)
 		for r := range c.rows {
 			e := dy[(i*c.rows+r)*c.cols*c.units:][:c.cols*c.units]
 			for q := range c.groups {
 				for s := range c.segments {
-					kernel.GemmAdd(c.run, c.co, c.cols, p[r*c.rowStep+c.segment(s)+q*c.ci:], 1, c.colStep,
-						e[q*c.co:], c.units, w[s*c.run*c.units+q*c.co:], c.units)
+					kernel.GemmAdd(c.run, hi-lo, c.cols, p[r*c.rowStep+c.segment(s)+q*c.ci:], 1, c.colStep,
+						e[q*c.co+lo:], c.units, g[s*c.run*c.units+q*c.co+lo:], c.units)
 				}
 			}
 		}
-	}
-	if c.bias {
-		sumRows(g[c.at+len(w):][:c.units], dy, n*c.rows*c.cols)
 	}
 }
 
 // norm2 is outerNorm2's for each group, whose rows x_r are the windows: they are read
 // where they lie.
-func (c *conv) norm2(dy, x []float32, _ int) float64 {
-	c.halo()
-	p := c.pad(x, 0)
+func (c *conv) norm2(dy, x []float32, _ int, w *work) float64 {
+	c.halo(w)
+	p := c.pad(x, 0, w)
 	var sum float64
 	for g := range c.groups {
 		sum += c.groupNorm2(dy[g*c.co:], p[g*c.ci:])

@@ -117,14 +117,14 @@ func (c *cox) loss(m *Metrics, d, z, targets []float32) int {
 func (p *Program) evaluateCox(b Batch, n int) Metrics {
 	var m Metrics
 	if n <= p.batch {
-		p.cox.loss(&m, nil, p.forward(b.X, n, false), b.Targets)
+		p.cox.loss(&m, nil, p.forward(b.X, n), b.Targets)
 		return m
 	}
 	all := cox{order: make([]int32, n), most: make([]float32, n), sum: make([]float32, n)}
 	z := make([]float32, n)
 	for i := 0; i < n; i += p.batch {
 		k := min(p.batch, n-i)
-		copy(z[i:], p.forward(b.X[i*p.spec.Inputs:][:k*p.spec.Inputs], k, false))
+		copy(z[i:], p.forward(b.X[i*p.spec.Inputs:][:k*p.spec.Inputs], k))
 	}
 	all.loss(&m, nil, z, b.Targets)
 	return m

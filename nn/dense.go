@@ -37,7 +37,7 @@ var denseKind = kind{
 		if !n.layer.NoBias {
 			d.b, d.bias = c.weights(n.entries[1]), true
 		}
-		d.tmp = c.scratch(c.batch * d.rows * (d.in + d.out))
+		c.scratch(c.share * d.rows * (d.in + d.out))
 		return d
 	},
 }
@@ -47,11 +47,10 @@ type dense struct {
 	w, b          []float32 // (in,out), (out)
 	bias          bool
 	at            int // offset of w in the flat vector; b follows
-	tmp           *scratch
 }
 
 // forward: each sum over in, k ascending from +0, one FMA a term, then the bias.
-func (d *dense) forward(y, x []float32, n int, _ *mode) {
+func (d *dense) forward(y, x []float32, n int, _ *work) {
 	rows := n * d.rows
 	kernel.Gemm(rows, d.out, d.in, x, d.in, 1, d.w, d.out, y, d.out)
 	if d.bias {
@@ -69,9 +68,9 @@ func addRows(y, b []float32, rows int) {
 	}
 }
 
-func (d *dense) backward(dx, dy, _, _ []float32, n int) {
+func (d *dense) backward(dx, dy, _, _ []float32, n int, w *work) {
 	if dx != nil {
-		denseBackward(dx, dy, d.w, n*d.rows, d.in, d.out, d.tmp.buf)
+		denseBackward(dx, dy, d.w, n*d.rows, d.in, d.out, w.tmp)
 	}
 }
 
@@ -85,25 +84,39 @@ func denseBackward(dx, dy, w []float32, n, in, out int, tmp []float32) {
 	kernel.Transpose(dx, dxT, in, n)
 }
 
-func (d *dense) grad(g, dy, x []float32, n int) {
-	w := g[d.at:][:d.in*d.out]
-	kernel.Gemm(d.in, d.out, n*d.rows, x, 1, d.in, dy, d.out, w, d.out)
-	if d.bias {
-		sumRows(g[d.at+len(w):][:d.out], dy, n*d.rows)
+func (d *dense) grad(g, dy, x []float32, n int, w *work) {
+	denseGrad(g[d.at:], x, d.in, dy, d.out, n*d.rows, d.bias, w)
+}
+
+// denseGrad writes w's share of ∂w = xᵀ·δ to the first in·out of g, and with bias of
+// ∂b = Σ_r δ_r to the out after them. x is (rows,in), dy (rows,out).
+func denseGrad(g, x []float32, in int, dy []float32, out, rows int, bias bool, w *work) {
+	if lo, hi := w.share(in, 8); lo < hi {
+		kernel.Gemm(hi-lo, out, rows, x[lo:], 1, in, dy, out, g[lo*out:], out)
+	}
+	if bias {
+		sumShare(g[in*out:][:out], dy, rows, out, w)
 	}
 }
 
-// sumRows writes to db the sum of the rows of dy, in ascending order from +0.
-func sumRows(db, dy []float32, rows int) {
+// sumShare writes w's share of the columns' sums of dy (rows, ld) to db.
+func sumShare(db, dy []float32, rows, ld int, w *work) {
+	if lo, hi := w.share(len(db), 16); lo < hi {
+		sumRows(db[lo:hi], dy[lo:], rows, ld)
+	}
+}
+
+// sumRows writes to db the sum of the rows of dy, ld apart, in ascending order from +0.
+func sumRows(db, dy []float32, rows, ld int) {
 	clear(db)
 	for i := range rows {
-		for j, v := range dy[i*len(db):][:len(db)] {
+		for j, v := range dy[i*ld:][:len(db)] {
 			db[j] += v
 		}
 	}
 }
 
-func (d *dense) norm2(dy, x []float32, _ int) float64 {
+func (d *dense) norm2(dy, x []float32, _ int, _ *work) float64 {
 	return outerNorm2(x, d.in, dy, d.out, d.rows, d.bias)
 }
 

@@ -23,7 +23,9 @@ func masks(p *Program, step uint64, n, width int) [][]float32 {
 	for _, u := range p.net.units {
 		if d, ok := u.op.(*dropout); ok {
 			y := make([]float32, len(ones))
-			d.forward(y, ones, n, &mode{train: true, step: step})
+			w := alone(n, true, nil)
+			w.step = step
+			d.forward(y, ones, n, w)
 			out = append(out, y)
 		}
 	}

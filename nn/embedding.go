@@ -35,7 +35,7 @@ var embeddingKind = kind{
 		return &embedding{
 			steps: n.in[0], width: n.layer.Units, vocab: n.layer.Vocab,
 			w: c.weights(n.entries[0]), at: n.entries[0].Offset,
-			head: c.takeInts(n.layer.Vocab), next: c.takeInts(n.in[0]),
+			head: c.takeInts(c.workers * n.layer.Vocab), next: c.takeInts(c.workers * n.in[0]),
 		}
 	},
 }
@@ -45,8 +45,8 @@ type embedding struct {
 	w                   []float32 // (vocab, width)
 	at                  int       // offset of w in the flat vector
 
-	// norm2's lists of the steps that show one id: head (vocab) has 1 + the first
-	// step, next (steps) 1 + the following one, 0 ends a list. Between calls every
+	// norm2's lists, of each worker, of the steps that show one id: head (vocab) has
+	// 1 + the first step, next (steps) 1 + the following one, 0 ends a list. Between calls every
 	// head is 0.
 	head, next []int32
 }
@@ -66,20 +66,24 @@ func (e *embedding) row(table []float32, id float32) []float32 {
 	return table[int(id)*e.width:][:e.width]
 }
 
-func (e *embedding) forward(y, x []float32, n int, _ *mode) {
+func (e *embedding) forward(y, x []float32, n int, _ *work) {
 	for j, id := range x[:n*e.steps] {
 		copy(y[j*e.width:][:e.width], e.row(e.w, id))
 	}
 }
 
-func (e *embedding) backward(dx, _, _, _ []float32, _ int) { clear(dx) }
+func (e *embedding) backward(dx, _, _, _ []float32, _ int, _ *work) { clear(dx) }
 
 // grad adds each step's error to its id's row, examples and their steps ascending,
 // from +0.
-func (e *embedding) grad(g, dy, x []float32, n int) {
+func (e *embedding) grad(g, dy, x []float32, n int, w *work) {
 	g = g[e.at:][:len(e.w)]
-	clear(g)
+	lo, hi := w.share(e.vocab, 1)
+	clear(g[lo*e.width : hi*e.width])
 	for j, id := range x[:n*e.steps] {
+		if int(id) < lo || int(id) >= hi {
+			continue
+		}
 		row := e.row(g, id)
 		for k, v := range dy[j*e.width:][:len(row)] {
 			row[k] += v
@@ -91,34 +95,35 @@ func (e *embedding) grad(g, dy, x []float32, n int) {
 // of steps with equal ids: no row of the table that the example lacks is touched. As
 // in outerNorm2, where an id repeats its errors may cancel and their roundings do
 // not, so the norm of its row counts 2^-22·Σ‖δ_s‖ more.
-func (e *embedding) norm2(dy, x []float32, _ int) float64 {
+func (e *embedding) norm2(dy, x []float32, _ int, w *work) float64 {
+	head, next := e.head[w.id*e.vocab:][:e.vocab], e.next[w.id*e.steps:][:e.steps]
 	for s := e.steps - 1; s >= 0; s-- {
 		id := int(x[s])
-		e.next[s], e.head[id] = e.head[id], int32(s+1)
+		next[s], head[id] = head[id], int32(s+1)
 	}
 	var sum float64
 	for s, id := range x[:e.steps] {
-		if e.head[int(id)] != int32(s+1) {
+		if head[int(id)] != int32(s+1) {
 			continue // counted with the id's first step
 		}
-		e.head[int(id)] = 0
-		if e.next[s] == 0 {
+		head[int(id)] = 0
+		if next[s] == 0 {
 			sum += sumSquares(dy[s*e.width:][:e.width])
 			continue
 		}
-		sum += e.rowNorm2(dy, s)
+		sum += e.rowNorm2(dy, next, s)
 	}
 	return sum
 }
 
 // rowNorm2 is the term of norm2 of the id whose first step is s.
-func (e *embedding) rowNorm2(dy []float32, s int) float64 {
+func (e *embedding) rowNorm2(dy []float32, next []int32, s int) float64 {
 	var v [64]float64
 	var square, lengths float64
 	for j := 0; j < e.width; j += len(v) {
 		w := min(len(v), e.width-j)
 		clear(v[:w])
-		for r := int32(s + 1); r != 0; r = e.next[r-1] {
+		for r := int32(s + 1); r != 0; r = next[r-1] {
 			for c, d := range dy[int(r-1)*e.width+j:][:w] {
 				v[c] += float64(d)
 			}
@@ -128,7 +133,7 @@ func (e *embedding) rowNorm2(dy []float32, s int) float64 {
 		}
 	}
 	terms := 0
-	for r := int32(s + 1); r != 0; r = e.next[r-1] {
+	for r := int32(s + 1); r != 0; r = next[r-1] {
 		terms++
 		lengths += math.Sqrt(sumSquares(dy[int(r-1)*e.width:][:e.width]))
 	}

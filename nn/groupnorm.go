@@ -46,8 +46,9 @@ type groupNorm struct {
 	mean, inverse               []float32 // (batch, groups): μ and 1/√(v+ε) of the last forward pass
 }
 
-func (g *groupNorm) forward(y, x []float32, n int, _ *mode) {
+func (g *groupNorm) forward(y, x []float32, n int, wk *work) {
 	w := g.channels / g.groups
+	first := wk.lo * g.groups
 	count := float64(w * g.positions)
 	for k := range n * g.groups {
 		i, c := k/g.groups, k%g.groups*w
@@ -66,7 +67,7 @@ func (g *groupNorm) forward(y, x []float32, n int, _ *mode) {
 			}
 		}
 		m, inverse := float32(mean), inverseRoot(square/count, g.epsilon)
-		g.mean[k], g.inverse[k] = m, inverse
+		g.mean[first+k], g.inverse[first+k] = m, inverse
 		gamma, beta := g.gamma[c:][:w], g.beta[c:][:w]
 		for r := range g.positions {
 			out := y[at+r*g.channels:][:w]
@@ -77,16 +78,17 @@ func (g *groupNorm) forward(y, x []float32, n int, _ *mode) {
 	}
 }
 
-func (g *groupNorm) backward(dx, dy, x, _ []float32, n int) {
+func (g *groupNorm) backward(dx, dy, x, _ []float32, n int, wk *work) {
 	if dx == nil {
 		return
 	}
 	w := g.channels / g.groups
+	first := wk.lo * g.groups
 	count := float64(w * g.positions)
 	for k := range n * g.groups {
 		i, c := k/g.groups, k%g.groups*w
 		at := i*g.positions*g.channels + c
-		m, inverse, gamma := g.mean[k], g.inverse[k], g.gamma[c:][:w]
+		m, inverse, gamma := g.mean[first+k], g.inverse[first+k], g.gamma[c:][:w]
 		var sum, dot float64
 		for r := range g.positions {
 			in := x[at+r*g.channels:][:w]
@@ -107,10 +109,11 @@ func (g *groupNorm) backward(dx, dy, x, _ []float32, n int) {
 	}
 }
 
-func (g *groupNorm) grad(dst, dy, x []float32, n int) {
-	for c := 0; c < g.channels; c += block {
+func (g *groupNorm) grad(dst, dy, x []float32, n int, wk *work) {
+	lo, hi := wk.share(g.channels, 8)
+	for c := lo; c < hi; c += block {
 		var s normSums
-		w := min(block, g.channels-c)
+		w := min(block, hi-c)
 		for i := range n {
 			g.sums(&s, dy[i*g.positions*g.channels:], x[i*g.positions*g.channels:], i, c, w)
 		}
@@ -163,7 +166,7 @@ func (g *groupNorm) sums(s *normSums, dy, x []float32, i, c, w int) {
 // norm2 is Σ_c (∂γ_c² + ∂β_c²) of one example with the margin of outerNorm2, whose S
 // is here the norm of the sums of magnitudes: what the roundings of the scaled errors
 // can come to.
-func (g *groupNorm) norm2(dy, x []float32, i int) float64 {
+func (g *groupNorm) norm2(dy, x []float32, i int, _ *work) float64 {
 	var sum, abs float64
 	for c := 0; c < g.channels; c += block {
 		var s normSums

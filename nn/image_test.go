@@ -221,11 +221,11 @@ func TestImageShapes(t *testing.T) {
 }
 
 // guardedOp is the op of a layer alone, with its parameters drawn.
-func guardedOp(t *testing.T, in []int, l Layer, batch int) (op, *node, []float32) {
+func guardedOp(t *testing.T, in []int, l Layer, batch, n int) (op, *node, []float32, *work) {
 	t.Helper()
 	s := Spec{Inputs: size(in), Shape: in, Layers: []Layer{l, {Kind: Dense, Units: 1}}, Loss: MSE}
-	p := compile(t, s, Options{Batch: batch, Seed: 5})
-	return p.net.units[0].op, p.graph.nodes[0], p.params
+	p := compile(t, s, Options{Batch: batch, Seed: 5, Threads: 1})
+	return p.net.units[0].op, p.graph.nodes[0], p.params, alone(n, true, p.works[0].tmp)
 }
 
 const guardWord = float32(-12345.5)
@@ -269,18 +269,18 @@ func TestImageOpsStayInside(t *testing.T) {
 				return
 			}
 			in, l := at.in, *at.layer
-			o, nd, params := guardedOp(t, in, l, batch)
+			o, nd, params, w := guardedOp(t, in, l, batch, n)
 			x, xIntact := guarded(n*size(in), normal)
 			y, yIntact := guarded(n*size(at.out), nan)
 			dy, dyIntact := guarded(n*size(at.out), normal)
 			dx, dxIntact := guarded(n*size(in), nan)
 			before := digest(x) + digest(dy)
-			o.forward(y, x, n, &mode{train: true})
-			o.backward(dx, dy, x, y, n)
+			forwardOf(o, y, x, w)
+			backwardOf(o, dx, dy, x, y, w)
 			grad, gradIntact := guarded(len(params), func(int) float32 { return guardWord })
 			if o, ok := o.(trained); ok {
-				o.grad(grad, dy, x, n)
-				o.norm2(dy[:size(at.out)], x[:size(in)], 0)
+				o.grad(grad, dy, x, n, w)
+				o.norm2(dy[:size(at.out)], x[:size(in)], 0, w)
 			}
 			if !xIntact() || !yIntact() || !dyIntact() || !dxIntact() || !gradIntact() || digest(x)+digest(dy) != before {
 				t.Errorf("%s: layer %s (%s) wrote outside", name, at.path, l.Kind)
@@ -383,10 +383,10 @@ func TestMaxPoolChoices(t *testing.T) {
 		{"global ties", []int{2, 2, 2}, Layer{Kind: GlobalMaxPool}, []float32{1, 5, 4, 5, 4, 0, 2, 2}, []float32{4, 5}, []float32{3, 7}, []float32{0, 7, 3, 0, 0, 0, 0, 0}},
 		{"global NaN", []int{2, 2}, Layer{Kind: GlobalMaxPool}, []float32{1, nan, nan, 9}, []float32{nan, nan}, []float32{3, 7}, []float32{0, 7, 3, 0}},
 	} {
-		o, n, _ := guardedOp(t, c.in, c.l, 1)
+		o, n, _, w := guardedOp(t, c.in, c.l, 1, 1)
 		y, dx := make([]float32, size(n.out)), make([]float32, len(c.x))
-		o.forward(y, c.x, 1, &mode{train: true})
-		o.backward(dx, c.dy, c.x, y, 1)
+		forwardOf(o, y, c.x, w)
+		backwardOf(o, dx, c.dy, c.x, y, w)
 		if !sameValues(y, c.y) || !sameValues(dx, c.d) {
 			t.Errorf("%s: y %v, want %v; dx %v, want %v", c.name, y, c.y, dx, c.d)
 		}
@@ -412,7 +412,7 @@ func TestConvBits(t *testing.T) {
 				return
 			}
 			const n = 3
-			o, nd, params := guardedOp(t, at.in, *at.layer, n)
+			o, nd, params, w := guardedOp(t, at.in, *at.layer, n, n)
 			for i := range params {
 				params[i] = float32(r.NormFloat64())
 			}
@@ -425,9 +425,9 @@ func TestConvBits(t *testing.T) {
 			}
 			x, dy := draw(n*size(at.in)), draw(n*size(at.out))
 			y, dx, grad := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(params))
-			o.forward(y, x, n, &mode{})
-			o.backward(dx, dy, x, y, n)
-			o.(trained).grad(grad, dy, x, n)
+			o.forward(y, x, n, w)
+			o.backward(dx, dy, x, y, n, w)
+			o.(trained).grad(grad, dy, x, n, w)
 			wantY, wantX, wantG := plainConv(nd, params, x, dy, n)
 			if digest(y) != digest(wantY) || digest(dx) != digest(wantX) || digest(grad[:len(wantG)]) != digest(wantG) {
 				t.Errorf("%s: layer %s: other bits than the formula's: y %v, dx %v, grad %v", name, at.path,
@@ -497,7 +497,7 @@ func TestConvInit(t *testing.T) {
 	for name, want := range map[string]float64{
 		InitDefault: 1 / math.Sqrt(in), InitKaimingUniform: math.Sqrt(6. / in), InitXavierUniform: math.Sqrt(6. / (in + out)),
 	} {
-		_, n, params := guardedOp(t, []int{6, 7, 8}, Layer{Kind: Conv2D, Units: 96, Groups: 2, Kernel: [2]int{3, 5}, Init: name}, 1)
+		_, n, params, _ := guardedOp(t, []int{6, 7, 8}, Layer{Kind: Conv2D, Units: 96, Groups: 2, Kernel: [2]int{3, 5}, Init: name}, 1, 1)
 		most := 0.0
 		for _, v := range params[:n.entries[0].Len] {
 			most = max(most, math.Abs(float64(v)))

@@ -35,7 +35,8 @@ type layerNorm struct {
 	mean, inverse []float32 // (batch, rows): μ and 1/√(v+ε) of the last forward pass
 }
 
-func (l *layerNorm) forward(y, x []float32, n int, _ *mode) {
+func (l *layerNorm) forward(y, x []float32, n int, w *work) {
+	first := w.lo * l.rows
 	count := float64(l.width)
 	for r := range n * l.rows {
 		in, out := x[r*l.width:][:l.width], y[r*l.width:][:l.width]
@@ -49,21 +50,22 @@ func (l *layerNorm) forward(y, x []float32, n int, _ *mode) {
 			square += float64(d * d)
 		}
 		m, inverse := float32(mean), inverseRoot(square/count, l.epsilon)
-		l.mean[r], l.inverse[r] = m, inverse
+		l.mean[first+r], l.inverse[first+r] = m, inverse
 		for j, v := range in {
 			out[j] = float32(l.gamma[j]*hat(v, m, inverse)) + l.beta[j]
 		}
 	}
 }
 
-func (l *layerNorm) backward(dx, dy, x, _ []float32, n int) {
+func (l *layerNorm) backward(dx, dy, x, _ []float32, n int, w *work) {
 	if dx == nil {
 		return
 	}
+	first := w.lo * l.rows
 	count := float64(l.width)
 	for r := range n * l.rows {
 		in, errs, out := x[r*l.width:][:l.width], dy[r*l.width:][:l.width], dx[r*l.width:][:l.width]
-		m, inverse := l.mean[r], l.inverse[r]
+		m, inverse := l.mean[first+r], l.inverse[first+r]
 		var sum, dot float64
 		for j, e := range errs {
 			d := float64(float64(e) * float64(l.gamma[j]))
@@ -78,10 +80,11 @@ func (l *layerNorm) backward(dx, dy, x, _ []float32, n int) {
 	}
 }
 
-func (l *layerNorm) grad(g, dy, x []float32, n int) {
-	for c := 0; c < l.width; c += block {
+func (l *layerNorm) grad(g, dy, x []float32, n int, wk *work) {
+	lo, hi := wk.share(l.width, 8)
+	for c := lo; c < hi; c += block {
 		var s normSums
-		w := min(block, l.width-c)
+		w := min(block, hi-c)
 		for i := range n {
 			l.sums(&s, dy[i*l.rows*l.width:], x[i*l.rows*l.width:], i, c, w)
 		}
@@ -102,7 +105,7 @@ func (l *layerNorm) sums(s *normSums, dy, x []float32, i, c, w int) {
 
 // norm2 is groupNorm's: Σ_c (∂γ_c² + ∂β_c²) of one example with the margin that the
 // roundings of scaled errors can come to.
-func (l *layerNorm) norm2(dy, x []float32, i int) float64 {
+func (l *layerNorm) norm2(dy, x []float32, i int, _ *work) float64 {
 	var sum, abs float64
 	for c := 0; c < l.width; c += block {
 		var s normSums

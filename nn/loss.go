@@ -6,41 +6,21 @@ import (
 	"strings"
 )
 
-// meanLoss adds the batch's Metrics to m and writes the error of the mean loss
-// LossSum/Weight. It returns the first example whose loss is not finite, or −1.
-func (p *Program) meanLoss(m *Metrics, b Batch, n int) int {
-	if p.spec.Loss == Cox {
-		last := p.net.last()
-		return p.cox.loss(m, last.dy[:n], last.y[:n], b.Targets)
+// meanScale returns what makes the batch's sum of losses their mean LossSum/Weight.
+func (p *Program) meanScale(b Batch, n int) float32 {
+	w := p.spec.ClassWeights
+	if w == nil {
+		return 1 / float32(n)
 	}
-	scale := 1 / float32(n)
-	if w := p.spec.ClassWeights; w != nil {
-		var sum float64
-		for _, l := range b.Labels {
-			sum += w[l]
-		}
-		scale = float32(float64(p.rows) / sum)
+	var sum float64
+	for _, l := range b.Labels {
+		sum += w[l]
 	}
-	return p.loss(m, b, n, scale)
+	return float32(float64(p.rows) / sum)
 }
 
-// loss adds the Metrics of the batch's n examples to m and writes the error
-// ∂/∂z of scale·Σ_i ℓ_i at the last layer's output. It returns the first example
-// whose loss is not finite, or −1.
-func (p *Program) loss(m *Metrics, b Batch, n int, scale float32) int {
-	bad := -1
-	for i := range n {
-		one := p.exampleLoss(b, i, scale)
-		if bad < 0 && one.LossSum-one.LossSum != 0 { // NaN or infinite
-			bad = i
-		}
-		m.Add(one)
-	}
-	return bad
-}
-
-// exampleLoss is loss for example i alone. It returns its Metrics: of a sequence
-// every step is a prediction, and ℓ_i is their mean.
+// exampleLoss writes the error ∂/∂z of scale·ℓ_i at the last layer's output and returns
+// example i's Metrics: of a sequence every step is a prediction, and ℓ_i is their mean.
 func (p *Program) exampleLoss(b Batch, i int, scale float32) Metrics {
 	last := p.net.last()
 	z, d := last.y[i*last.out:][:last.out], last.dy[i*last.out:][:last.out]

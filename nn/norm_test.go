@@ -258,16 +258,16 @@ func TestGroupNormClipped(t *testing.T) {
 // float32; equal values give β.
 func TestNormExtremes(t *testing.T) {
 	for _, l := range []Layer{{Kind: BatchNorm}, {Kind: GroupNorm, Groups: 1}} {
-		o, n, params := guardedOp(t, []int{3, 2}, l, 2)
+		o, n, params, w := guardedOp(t, []int{3, 2}, l, 2, 2)
 		for _, e := range n.entries[1:2] {
 			params[e.Offset], params[e.Offset+1] = 7, -9
 		}
 		y := make([]float32, 12)
-		o.forward(y, slices.Repeat([]float32{3e38}, 12), 2, &mode{train: true})
+		forwardOf(o, y, slices.Repeat([]float32{3e38}, 12), w)
 		if !slices.Equal(y, slices.Repeat([]float32{7, -9}, 6)) {
 			t.Errorf("%s of equal values: %v", l.Kind, y)
 		}
-		o.forward(y, slices.Repeat([]float32{1.5e38, -1.5e38, -1.5e38, 1.5e38}, 3), 2, &mode{train: true})
+		forwardOf(o, y, slices.Repeat([]float32{1.5e38, -1.5e38, -1.5e38, 1.5e38}, 3), w)
 		if nonFinite(y) >= 0 {
 			t.Errorf("%s of great values: %v", l.Kind, y)
 		}

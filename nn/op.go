@@ -1,17 +1,23 @@
 package nn
 
-import "math"
+import (
+	"math"
 
-// op is one layer at work. Slices are of n examples unless said otherwise, and no
-// method keeps them or allocates.
+	"tacit/nn/internal/team"
+)
+
+// op is one layer at work. Slices are of n examples, n ≥ 1 but for a residual, and no
+// method keeps them or allocates. Every worker of a Program calls forward and backward
+// at the same time, each for examples of its own; what an op holds for each example it
+// finds at w.lo and after.
 type op interface {
 	// forward computes y (n, out) from x (n, in).
-	forward(y, x []float32, n int, m *mode)
+	forward(y, x []float32, n int, w *work)
 
 	// backward computes dx = ∂L/∂x (n, in) from dy = ∂L/∂y (n, out), and whatever
 	// errors inside the layer grad will need; x and y are forward's. dx is nil
 	// where nobody asks for it.
-	backward(dx, dy, x, y []float32, n int)
+	backward(dx, dy, x, y []float32, n int, w *work)
 }
 
 // trained is an op with parameters. Its methods follow backward.
@@ -19,13 +25,14 @@ type trained interface {
 	op
 
 	// grad writes to the layer's entries of g, which is in Layout order, the
-	// gradients' sums over the n examples.
-	grad(g, dy, x []float32, n int)
+	// gradients' sums over the n examples of the whole batch. Every worker calls it at
+	// the same time and writes a share of its own, none of them the same element.
+	grad(g, dy, x []float32, n int, w *work)
 
 	// norm2 returns the squared L2 norm of example i's part of that gradient, or an
 	// upper bound that is larger by rounding alone; +Inf where it cannot tell. dy and
 	// x are those of the one example.
-	norm2(dy, x []float32, i int) float64
+	norm2(dy, x []float32, i int, w *work) float64
 
 	// scale multiplies by f the errors of example i that grad sums and that lie
 	// inside the layer (dy is scaled by the caller); f = 0 clears them, and what
@@ -37,29 +44,52 @@ type trained interface {
 // gradient makes (running statistics); commit makes it, once a step has succeeded.
 type committer interface{ commit() }
 
-// mode is what a forward pass is for.
-type mode struct {
+// meeting is an op whose examples depend on each other. Before forward and backward
+// every worker calls these with the whole batch of n examples, to gather what it needs
+// from those of others; the op makes them meet.
+type meeting interface {
+	gather(x []float32, n int, w *work)
+	gatherErrors(dy, x []float32, n int, w *work)
+}
+
+// work is what one worker of a Program does at the moment.
+type work struct {
 	train bool
 	step  uint64 // steps taken so far: what dropout draws from, beside the seed
+
+	total int // examples of the batch
+	lo, n int // those of this worker: lo … lo+n−1
+	id    int // which of the workers, 0 … of−1
+	of    int
+	tmp   []float32 // scratch of its own: it holds nothing between two calls
+	team  *team.Team
+
+	badInput, badLoss int // its first such example, −1 for none
+}
+
+// share returns the worker's part lo ≤ i < hi of n things, cut at multiples of unit.
+func (w *work) share(n, unit int) (lo, hi int) {
+	blocks := (n + unit - 1) / unit
+	return min(n, w.id*blocks/w.of*unit), min(n, (w.id+1)*blocks/w.of*unit)
 }
 
 // compiler hands out the memory of a Program. It runs twice: once to count, with
 // nil slices, once for good.
 type compiler struct {
-	batch  int
-	seed   uint64
-	params []float32
-	floats []float32
-	ints   []int32
-	nf, ni int64
+	batch   int
+	workers int
+	share   int // the most examples of one worker
+	seed    uint64
+	params  []float32
+	floats  []float32
+	ints    []int32
+	doubles []float64
+
+	nf, ni, nd int64
 
 	counting   bool
-	scratchLen int64
-	shared     *scratch
+	scratchLen int64 // of each worker
 }
-
-// scratch is memory that any op may use within one call.
-type scratch struct{ buf []float32 }
 
 func saturated(a, b int64) int64 {
 	if a > math.MaxInt64-b {
@@ -90,12 +120,19 @@ func (c *compiler) takeInts(n int) []int32 {
 	return s
 }
 
-// scratch returns memory of at least n float32 that every op shares: it holds
-// nothing between two calls.
-func (c *compiler) scratch(n int) *scratch {
-	c.scratchLen = max(c.scratchLen, int64(n))
-	return c.shared
+// takeDoubles is take for float64.
+func (c *compiler) takeDoubles(n int) []float64 {
+	if c.counting {
+		c.nd = saturated(c.nd, int64(n))
+		return nil
+	}
+	s := c.doubles[:n:n]
+	c.doubles = c.doubles[n:]
+	return s
 }
+
+// scratch asks for at least n float32 in every work's tmp.
+func (c *compiler) scratch(n int) { c.scratchLen = max(c.scratchLen, int64(n)) }
 
 // weights returns the parameters of e.
 func (c *compiler) weights(e Entry) []float32 {
@@ -135,13 +172,20 @@ func (c *compiler) chain(nodes []*node) chain {
 	return out
 }
 
-// forward returns the last unit's output, x itself where there is none.
-func (c *chain) forward(x []float32, n int, m *mode) []float32 {
+// forward computes the outputs of w's examples and returns those of all, (total, out);
+// x, the chain's input, is of all examples too. A chain without units returns x.
+func (c *chain) forward(x []float32, w *work) []float32 {
 	for i := range c.units {
 		u := &c.units[i]
-		y := u.y[:n*u.out]
-		u.op.forward(y, x, n, m)
-		x = y
+		if o, ok := u.op.(meeting); ok {
+			o.gather(x[:w.total*u.in], w.total, w)
+		}
+		if w.n == 0 && len(u.node.body) == 0 {
+			x = u.y
+			continue // a residual goes on: there may be meetings inside
+		}
+		u.op.forward(u.y[w.lo*u.out:][:w.n*u.out], x[w.lo*u.in:][:w.n*u.in], w.n, w)
+		x = u.y
 	}
 	return x
 }
@@ -149,9 +193,10 @@ func (c *chain) forward(x []float32, n int, m *mode) []float32 {
 // last returns the unit that gives the chain's output.
 func (c *chain) last() *unit { return &c.units[len(c.units)-1] }
 
-// backward carries the error from the last unit's dy down to the first unit with
-// parameters, and to dx where that is not nil. The chain is not empty.
-func (c *chain) backward(dx, x []float32, n int) {
+// backward carries the errors of w's examples from the last unit's dy down to the first
+// unit with parameters, and to dx (n, in) where that is not nil. x is of all examples.
+// The chain is not empty.
+func (c *chain) backward(dx, x []float32, w *work) {
 	lowest := c.first
 	if dx != nil {
 		lowest = 0
@@ -161,33 +206,39 @@ func (c *chain) backward(dx, x []float32, n int) {
 		in, below := x, dx
 		if i > 0 {
 			v := &c.units[i-1]
-			in, below = v.y[:n*v.out], v.dy[:n*v.out]
+			in, below = v.y, v.dy[w.lo*v.out:][:w.n*v.out]
 			if i == lowest {
 				below = nil
 			}
 		}
-		u.op.backward(below, u.dy[:n*u.out], in, u.y[:n*u.out], n)
+		if o, ok := u.op.(meeting); ok {
+			o.gatherErrors(u.dy[:w.total*u.out], in[:w.total*u.in], w.total, w)
+		}
+		if w.n == 0 && len(u.node.body) == 0 {
+			continue
+		}
+		u.op.backward(below, u.dy[w.lo*u.out:][:w.n*u.out], in[w.lo*u.in:][:w.n*u.in], u.y[w.lo*u.out:][:w.n*u.out], w.n, w)
 	}
 }
 
-// grad writes every unit's gradients to g.
-func (c *chain) grad(g, x []float32, n int) {
+// grad writes w's share of every unit's gradients to g.
+func (c *chain) grad(g, x []float32, w *work) {
 	for i := range c.units {
 		u := &c.units[i]
 		if u.trained != nil {
-			u.trained.grad(g, u.dy[:n*u.out], x, n)
+			u.trained.grad(g, u.dy[:w.total*u.out], x, w.total, w)
 		}
-		x = u.y[:n*u.out]
+		x = u.y
 	}
 }
 
 // norm2 returns the squared norm of example i's gradient. x is the chain's input.
-func (c *chain) norm2(x []float32, i int) float64 {
+func (c *chain) norm2(x []float32, i int, w *work) float64 {
 	var sum float64
 	for k := range c.units {
 		u := &c.units[k]
 		if u.trained != nil {
-			sum += u.trained.norm2(u.dy[i*u.out:][:u.out], x[i*u.in:][:u.in], i)
+			sum += u.trained.norm2(u.dy[i*u.out:][:u.out], x[i*u.in:][:u.in], i, w)
 		}
 		x = u.y
 	}

@@ -15,7 +15,7 @@ import (
 //
 // η is Schedule.Rate of the steps taken. g is the gradient of the mean loss, first
 // clipped (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, as
-// torch.nn.utils.clip_grad_norm_), ‖g‖₂ in float64 and in Layout order:
+// torch.nn.utils.clip_grad_norm_), ‖g‖₂ in float64 over pieces in Layout order:
 //
 //	g ← g·min(1, ClipNorm/(‖g‖₂ + 1e-6))
 //
@@ -54,8 +54,17 @@ type optimizer struct {
 	Optimizer
 	m, v   []float32
 	b1, b2 float64  // β₁ᵗ and β₂ᵗ, by repeated multiplication
-	spans  [][2]int // of the flat vector: what is trained, from and to
+	spans  [][2]int // of the flat vector: what is trained, from and to, at most a piece at a time
+
+	// Of the step at hand.
+	n1, n2 float64 // the next β₁ᵗ and β₂ᵗ
+	rate   float64
+	parts  []float64 // of each span: Σ g²
+	failed bool
 }
+
+// piece bounds a span: how many parameters one worker sums or moves at a time.
+const piece = 1 << 13
 
 // moments returns how many vectors of state the rule needs.
 func (o Optimizer) moments() int {
@@ -68,23 +77,29 @@ func (o Optimizer) moments() int {
 	return 0
 }
 
-func newOptimizer(o Optimizer, take func(int) []float32, l Layout) optimizer {
+func newOptimizer(o Optimizer, c *compiler, l Layout) optimizer {
 	out := optimizer{Optimizer: o}
 	if o.moments() > 0 {
-		out.v = take(l.Len())
+		out.v = c.take(l.Len())
 	}
 	if o.moments() > 1 {
-		out.m = take(l.Len())
+		out.m = c.take(l.Len())
 	}
 	for _, e := range l {
-		switch n := len(out.spans); {
-		case e.Kind == Buffer:
-		case n > 0 && out.spans[n-1][1] == e.Offset:
-			out.spans[n-1][1] += e.Len
-		default:
-			out.spans = append(out.spans, [2]int{e.Offset, e.Offset + e.Len})
+		if e.Kind == Buffer {
+			continue
 		}
+		from, to := e.Offset, e.Offset+e.Len
+		if n := len(out.spans); n > 0 && out.spans[n-1][1] == from {
+			from = out.spans[n-1][0]
+			out.spans = out.spans[:n-1]
+		}
+		for ; to-from > piece; from += piece {
+			out.spans = append(out.spans, [2]int{from, from + piece})
+		}
+		out.spans = append(out.spans, [2]int{from, to})
 	}
+	out.parts = c.takeDoubles(len(out.spans))
 	return out
 }
 
@@ -120,14 +135,32 @@ func (s slope) of(g, w float32) float32 {
 	return g
 }
 
-// clip returns the factor that ClipNorm asks for, 1 without one, or errGradient where
-// the gradient is not finite: then nothing may move.
-func (o *optimizer) clip(g []float32) (float32, error) {
+// begin prepares the step that follows step others; end makes it count.
+func (o *optimizer) begin(step uint64) {
+	o.rate = o.Schedule.Rate(o.LR, step)
+	o.n1, o.n2 = o.b1, o.b2
+	if o.Kind == Adam || o.Kind == AdamW {
+		o.n1, o.n2 = float64(o.b1*o.Beta1), float64(o.b2*o.Beta2)
+	}
+	o.failed = false
+}
+
+func (o *optimizer) end() { o.b1, o.b2 = o.n1, o.n2 }
+
+// sums adds up w's share of Σ g².
+func (o *optimizer) sums(g []float32, w *work) {
+	lo, hi := w.share(len(o.spans), 1)
+	for i := lo; i < hi; i++ {
+		o.parts[i] = sumSquares(g[o.spans[i][0]:o.spans[i][1]])
+	}
+}
+
+// factor returns what ClipNorm asks for once every worker's sums are there, 1 without
+// one, or errGradient where the gradient is not finite: then nothing may move.
+func (o *optimizer) factor() (float32, error) {
 	var sum float64
-	for _, s := range o.spans {
-		for _, v := range g[s[0]:s[1]] {
-			sum += float64(float64(v) * float64(v))
-		}
+	for _, v := range o.parts {
+		sum += v
 	}
 	if sum-sum != 0 {
 		return 0, errGradient
@@ -138,16 +171,12 @@ func (o *optimizer) clip(g []float32) (float32, error) {
 	return float32(min(1, o.ClipNorm/(math.Sqrt(sum)+1e-6))), nil
 }
 
-// update moves w along g, scaled by factor, in the step that follows step others.
-func (o *optimizer) update(w, g []float32, factor float32, step uint64) {
-	rate := o.Schedule.Rate(o.LR, step)
+// update moves w's share of the parameters along g, scaled by factor.
+func (o *optimizer) update(params, g []float32, factor float32, w *work) {
 	s := slope{factor, float32(o.WeightDecay)}
-	if o.Kind == Adam || o.Kind == AdamW {
-		o.b1 = float64(o.b1 * o.Beta1)
-		o.b2 = float64(o.b2 * o.Beta2)
-	}
-	for _, p := range o.spans {
-		o.span(w[p[0]:p[1]], g[p[0]:p[1]], p[0], s, rate)
+	lo, hi := w.share(len(o.spans), 1)
+	for _, p := range o.spans[lo:hi] {
+		o.span(params[p[0]:p[1]], g[p[0]:p[1]], p[0], s, o.rate)
 	}
 }
 
@@ -212,8 +241,8 @@ func (o *optimizer) span(w, g []float32, at int, s slope, rate float64) {
 }
 
 func (o *optimizer) adam(w, g, m, v []float32, s slope, rate float64) {
-	step := float32(rate / (1 - o.b1))
-	root := float32(math.Sqrt(1 - o.b2))
+	step := float32(rate / (1 - o.n1))
+	root := float32(math.Sqrt(1 - o.n2))
 	b1, c1 := float32(o.Beta1), float32(1-o.Beta1)
 	b2, c2 := float32(o.Beta2), float32(1-o.Beta2)
 	eps := float32(o.Epsilon)

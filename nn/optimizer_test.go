@@ -320,7 +320,7 @@ func TestBuffersStay(t *testing.T) {
 			t.Errorf("%s: buffers %v, want %v", name, got, want)
 		}
 	}
-	o := newOptimizer(NewAdam(1), func(n int) []float32 { return make([]float32, n) }, Layout{
+	o := newOptimizer(NewAdam(1), &compiler{floats: make([]float32, 16), doubles: make([]float64, 2)}, Layout{
 		{Offset: 0, Len: 2, Kind: Weight}, {Offset: 2, Len: 1, Kind: Bias}, {Offset: 3, Len: 4, Kind: Buffer}, {Offset: 7, Len: 1, Kind: Weight}})
 	if len(o.spans) != 2 || o.spans[0] != [2]int{0, 3} || o.spans[1] != [2]int{7, 8} {
 		t.Errorf("spans %v", o.spans)

@@ -49,14 +49,15 @@ type maxPool struct {
 	taken []int32 // (batch, out): the index in its example of the value that was taken
 }
 
-func (p *maxPool) forward(y, x []float32, n int, _ *mode) {
+func (p *maxPool) forward(y, x []float32, n int, w *work) {
 	c, o := p.channels, 0
+	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
 	for i := range n {
 		for oy := range p.out[0] {
 			ylo, yhi, y0 := p.taps(0, oy)
 			for ox := range p.out[1] {
 				xlo, xhi, x0 := p.taps(1, ox)
-				best, taken := y[o:][:c], p.taken[o:][:c]
+				best, taken := y[o:][:c], all[o:][:c]
 				first := true
 				for ky := ylo; ky < yhi; ky++ {
 					for kx := xlo; kx < xhi; kx++ {
@@ -76,9 +77,9 @@ func (p *maxPool) forward(y, x []float32, n int, _ *mode) {
 }
 
 // backward sums in the order of outputs.
-func (p *maxPool) backward(dx, dy, _, _ []float32, n int) {
+func (p *maxPool) backward(dx, dy, _, _ []float32, n int, w *work) {
 	if dx != nil {
-		spread(dx, dy, p.taken, n)
+		spread(dx, dy, p.taken[w.lo*p.out[0]*p.out[1]*p.channels:], n)
 	}
 }
 
@@ -101,7 +102,7 @@ type avgPool struct {
 }
 
 // forward sums in the order of taps from +0, then divides.
-func (p *avgPool) forward(y, x []float32, n int, _ *mode) {
+func (p *avgPool) forward(y, x []float32, n int, _ *work) {
 	clear(y)
 	area := float32(p.kernel[0] * p.kernel[1])
 	c, o := p.channels, 0
@@ -128,7 +129,7 @@ func (p *avgPool) forward(y, x []float32, n int, _ *mode) {
 }
 
 // backward sums in the order of outputs.
-func (p *avgPool) backward(dx, dy, _, _ []float32, n int) {
+func (p *avgPool) backward(dx, dy, _, _ []float32, n int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -191,7 +192,7 @@ type globalAvgPool struct{ positions, channels int }
 const block = 64
 
 // forward sums in the order of positions, in float64, and rounds the mean once.
-func (p globalAvgPool) forward(y, x []float32, n int, _ *mode) {
+func (p globalAvgPool) forward(y, x []float32, n int, _ *work) {
 	var sum [block]float64
 	for i := range n {
 		for c := 0; c < p.channels; c += block {
@@ -209,7 +210,7 @@ func (p globalAvgPool) forward(y, x []float32, n int, _ *mode) {
 	}
 }
 
-func (p globalAvgPool) backward(dx, dy, _, _ []float32, n int) {
+func (p globalAvgPool) backward(dx, dy, _, _ []float32, n int, _ *work) {
 	if dx == nil {
 		return
 	}
@@ -228,9 +229,9 @@ type globalMaxPool struct {
 	taken               []int32 // (batch, channels)
 }
 
-func (p *globalMaxPool) forward(y, x []float32, n int, _ *mode) {
+func (p *globalMaxPool) forward(y, x []float32, n int, w *work) {
 	for i := range n {
-		best, taken := y[i*p.channels:][:p.channels], p.taken[i*p.channels:][:p.channels]
+		best, taken := y[i*p.channels:][:p.channels], p.taken[(w.lo+i)*p.channels:][:p.channels]
 		for r := range p.positions {
 			at := r * p.channels
 			for j, v := range x[i*p.positions*p.channels+at:][:p.channels] {
@@ -242,8 +243,8 @@ func (p *globalMaxPool) forward(y, x []float32, n int, _ *mode) {
 	}
 }
 
-func (p *globalMaxPool) backward(dx, dy, _, _ []float32, n int) {
+func (p *globalMaxPool) backward(dx, dy, _, _ []float32, n int, w *work) {
 	if dx != nil {
-		spread(dx, dy, p.taken, n)
+		spread(dx, dy, p.taken[w.lo*p.channels:], n)
 	}
 }

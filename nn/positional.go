@@ -25,7 +25,7 @@ type positional struct {
 	size int       // values of w
 }
 
-func (p *positional) forward(y, x []float32, n int, _ *mode) {
+func (p *positional) forward(y, x []float32, n int, _ *work) {
 	for i := range n {
 		out := y[i*p.size:][:p.size]
 		for j, v := range x[i*p.size:][:p.size] {
@@ -34,14 +34,16 @@ func (p *positional) forward(y, x []float32, n int, _ *mode) {
 	}
 }
 
-func (p *positional) backward(dx, dy, _, _ []float32, _ int) {
+func (p *positional) backward(dx, dy, _, _ []float32, _ int, _ *work) {
 	if dx != nil {
 		copy(dx, dy)
 	}
 }
 
-func (p *positional) grad(g, dy, _ []float32, n int) { sumRows(g[p.at:][:p.size], dy, n) }
+func (p *positional) grad(g, dy, _ []float32, n int, w *work) {
+	sumShare(g[p.at:][:p.size], dy, n, p.size, w)
+}
 
-func (p *positional) norm2(dy, _ []float32, _ int) float64 { return sumSquares(dy) }
+func (p *positional) norm2(dy, _ []float32, _ int, _ *work) float64 { return sumSquares(dy) }
 
 func (p *positional) scale(int, float32) {}

@@ -4,14 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"tacit/nn/internal/kernel"
+	"tacit/nn/internal/team"
 )
 
-// MaxBatch and MaxArenaBytes bound what Compile will allocate.
+// MaxBatch, MaxThreads and MaxArenaBytes bound what Compile will allocate.
 const (
 	MaxBatch      = 1 << 20
+	MaxThreads    = 256
 	MaxArenaBytes = 1 << 35
 )
 
@@ -21,6 +24,11 @@ type Options struct {
 	Device    string    // "" or "cpu"
 	Seed      uint64    // of Init
 	Optimizer Optimizer // the zero Optimizer gives a Program without Step
+
+	// Threads is how many cores may work on a batch, 0 … MaxThreads; 0 is all that Go
+	// uses (GOMAXPROCS). A network too small for them to pay takes fewer. No result
+	// depends on it.
+	Threads int
 }
 
 // Batch is n examples, 1 ≤ n ≤ Options.Batch unless a method says otherwise.
@@ -43,14 +51,19 @@ type Program struct {
 	opt     optimizer
 	cox     cox
 	net     chain
-	mode    mode
-	shared  scratch
+	step    uint64 // taken so far
 
-	arena  []float32 // everything below, and what the layers hold, is a part of it
-	ints   []int32
-	params []float32
-	grad   []float32
-	input  []float32 // (batch, Inputs), ClippedGradSum's own copy
+	team  *team.Team
+	works []work
+	now   task
+
+	arena   []float32 // everything below, and what the layers hold, is a part of it
+	ints    []int32
+	doubles []float64
+	each    []Metrics // (batch) of each example
+	params  []float32
+	grad    []float32
+	input   []float32 // (batch, Inputs), ClippedGradSum's own copy
 }
 
 // Compile checks the Spec and the Options, reporting every problem at once, and
@@ -74,19 +87,28 @@ func Compile(spec Spec, o Options) (*Program, error) {
 	if spec.Loss == Cox {
 		p.mixes = "the cox loss compares examples with each other, so no gradient belongs to one of them"
 	}
-	p.arena, p.ints = make([]float32, c.nf+c.scratchLen), make([]int32, c.ni)
-	p.shared.buf = p.arena[c.nf:]
-	p.lay(&compiler{batch: o.Batch, seed: o.Seed, floats: p.arena[:c.nf], ints: p.ints, shared: &p.shared}, o.Optimizer)
+	scratch := c.scratchLen + padding
+	p.arena, p.ints, p.doubles = make([]float32, c.nf+scratch*int64(c.workers)), make([]int32, c.ni), make([]float64, c.nd)
+	p.each = make([]Metrics, o.Batch)
+	p.team, p.works = team.New(c.workers), make([]work, c.workers)
+	for i := range p.works {
+		tmp := p.arena[c.nf+int64(i)*scratch:][:c.scratchLen]
+		p.works[i] = work{id: i, of: c.workers, team: p.team, tmp: tmp}
+	}
+	p.lay(&compiler{batch: o.Batch, workers: c.workers, share: c.share, seed: o.Seed, floats: p.arena[:c.nf], ints: p.ints, doubles: p.doubles}, o.Optimizer)
 	p.Init(o.Seed)
 	return p, nil
 }
+
+// padding keeps the scratch of two workers off each other's cache lines, in float32.
+const padding = 32
 
 // lay takes the Program's memory from c.
 func (p *Program) lay(c *compiler, o Optimizer) {
 	n := p.graph.layout.Len()
 	p.params, p.grad = c.take(n), c.take(n)
 	c.params = p.params
-	p.opt = newOptimizer(o, c.take, p.graph.layout)
+	p.opt = newOptimizer(o, c, p.graph.layout)
 	p.input = c.take(c.batch * p.spec.Inputs)
 	if p.spec.Loss == Cox {
 		p.cox = c.cox(c.batch)
@@ -106,7 +128,35 @@ func ArenaBytes(spec Spec, o Options) (int64, error) {
 }
 
 func (c *compiler) bytes() int64 {
-	return 4 * min(saturated(saturated(c.nf, c.scratchLen), c.ni), math.MaxInt64/4)
+	n := saturated(c.nf, c.ni)
+	for range c.workers {
+		n = saturated(n, saturated(c.scratchLen, padding))
+	}
+	n = saturated(n, saturated(c.nd, c.nd))
+	return 4 * min(n, math.MaxInt64/4)
+}
+
+// leastWork is how many multiply-adds of a step a worker must have to be worth its
+// meetings: some ten microseconds.
+var leastWork = 1 << 20
+
+// workers returns how many threads pay for a batch of the graph, at most as many as
+// examples.
+func (g *graph) workers(o Options) int {
+	threads := o.Threads
+	if threads == 0 {
+		threads = min(runtime.GOMAXPROCS(0), MaxThreads)
+	}
+	var sum float64
+	g.each(func(n *node) {
+		rows := max(size(n.in)/n.in[len(n.in)-1], size(n.out)/n.out[len(n.out)-1])
+		weights := 16
+		for _, e := range n.entries {
+			weights += e.Len
+		}
+		sum += 3 * float64(rows) * float64(weights)
+	})
+	return int(max(1, min(float64(threads), float64(o.Batch), sum*float64(o.Batch)/float64(leastWork))))
 }
 
 // measure checks Spec and Options and counts the memory that they need.
@@ -118,6 +168,9 @@ func measure(spec *Spec, o Options) (*graph, *compiler, error) {
 	}
 	if o.Batch < 1 || o.Batch > MaxBatch {
 		errs = append(errs, fmt.Errorf("nn: batch is %d, want 1 to %d", o.Batch, MaxBatch))
+	}
+	if o.Threads < 0 || o.Threads > MaxThreads {
+		errs = append(errs, fmt.Errorf("nn: threads is %d, want 1 to %d, or 0 for all cores", o.Threads, MaxThreads))
 	}
 	if o.Device != "" && o.Device != "cpu" {
 		errs = append(errs, fmt.Errorf("nn: unknown device %q, want %q", o.Device, "cpu"))
@@ -141,7 +194,8 @@ func measure(spec *Spec, o Options) (*graph, *compiler, error) {
 	if wide != nil {
 		return nil, nil, wide
 	}
-	c := &compiler{batch: o.Batch, counting: true}
+	c := &compiler{batch: o.Batch, workers: g.workers(o), counting: true}
+	c.share = (o.Batch + c.workers - 1) / c.workers
 	p := &Program{spec: *spec, graph: g}
 	p.lay(c, o.Optimizer)
 	if n := c.bytes() / 4; n > MaxArenaBytes/4 || n > math.MaxInt/4 {
@@ -161,7 +215,10 @@ func (p *Program) Layout() Layout { return p.graph.layout }
 func (p *Program) NumParams() int { return len(p.params) }
 
 // ArenaBytes returns the memory that the Program holds.
-func (p *Program) ArenaBytes() int64 { return 4 * int64(len(p.arena)+len(p.ints)) }
+func (p *Program) ArenaBytes() int64 { return 4 * int64(len(p.arena)+len(p.ints)+2*len(p.doubles)) }
+
+// Threads returns how many cores work on a batch.
+func (p *Program) Threads() int { return p.team.Size() }
 
 // Load copies flat (NumParams values, in Layout order) into the parameters. The
 // optimizer's state stays: ResetOptimizer clears it. Values are not judged: a NaN
@@ -194,18 +251,21 @@ func (p *Program) Step(b Batch) (Metrics, error) {
 	if p.opt.Kind == "" {
 		return Metrics{}, errors.New("nn: step: compiled without an optimizer")
 	}
-	m, err := p.Gradient(b)
+	n, err := p.check(b, 1)
 	if err != nil {
 		return Metrics{}, err
 	}
-	factor, err := p.opt.clip(p.grad)
-	if err != nil {
-		return Metrics{}, &NonFiniteError{Example: -1, Step: p.mode.step}
+	p.opt.begin(p.step)
+	p.run(task{do: (*Program).shareStep, batch: b, n: n, train: true, scale: p.meanScale(b, n)})
+	if err := p.nonFinite(); err != nil {
+		return Metrics{}, err
 	}
-	p.net.commit()
-	p.opt.update(p.params, p.grad, factor, p.mode.step)
-	p.mode.step++
-	return m, nil
+	if p.opt.failed {
+		return Metrics{}, &NonFiniteError{Example: -1, Step: p.step}
+	}
+	p.opt.end()
+	p.step++
+	return p.metrics(n), nil
 }
 
 // Gradient computes the gradient of the mean loss, to be read with Grad, and
@@ -215,18 +275,130 @@ func (p *Program) Gradient(b Batch) (Metrics, error) {
 	if err != nil {
 		return Metrics{}, err
 	}
-	if i := nonFinite(b.X); i >= 0 {
-		return Metrics{}, &NonFiniteError{Example: i / p.spec.Inputs, Step: p.mode.step, Input: true}
+	p.run(task{do: (*Program).shareGradient, batch: b, n: n, train: true, scale: p.meanScale(b, n)})
+	if err := p.nonFinite(); err != nil {
+		return Metrics{}, err
 	}
-	p.forward(b.X, n, true)
+	return p.metrics(n), nil
+}
+
+// task is what the workers do now, on a batch of n examples.
+type task struct {
+	do    func(*Program, *work)
+	batch Batch
+	n     int
+	train bool
+	scale float32   // of every example's loss, where errors are computed
+	dx    []float32 // InputGradient's
+	class int
+	norms []float64 // ClippedGradSum's
+	clip  float64
+	dst   []float32
+}
+
+// run has every worker do its part of t.
+func (p *Program) run(t task) {
+	p.now = t
+	p.team.Run(p)
+	p.now = task{}
+}
+
+// Share is one worker's part of the task at hand. It serves the Program's team and
+// nobody else.
+func (p *Program) Share(id int) {
+	w, t := &p.works[id], &p.now
+	w.train, w.step, w.total = t.train, p.step, t.n
+	w.lo = id * t.n / w.of
+	w.n = (id+1)*t.n/w.of - w.lo
+	w.badInput, w.badLoss = -1, -1
+	t.do(p, w)
+}
+
+func (p *Program) shareStep(w *work) {
+	if p.backward(w) {
+		p.net.grad(p.grad, p.now.batch.X, w)
+		w.team.Meet()
+		p.opt.sums(p.grad, w)
+		w.team.Meet()
+		factor, err := p.opt.factor()
+		if w.id == 0 {
+			p.opt.failed = err != nil
+		}
+		if err == nil {
+			if w.id == 0 {
+				p.net.commit()
+			}
+			p.opt.update(p.params, p.grad, factor, w)
+		}
+	}
+}
+
+func (p *Program) shareGradient(w *work) {
+	if p.backward(w) {
+		p.net.grad(p.grad, p.now.batch.X, w)
+	}
+}
+
+// backward computes the losses of w's examples and carries their errors back, and says
+// whether those of the whole batch are finite.
+func (p *Program) backward(w *work) bool {
+	x, in := p.now.batch.X, p.spec.Inputs
+	if i := nonFinite(x[w.lo*in:][:w.n*in]); i >= 0 {
+		w.badInput = w.lo + i/in
+	}
+	p.net.forward(x, w)
+	if p.spec.Loss == Cox {
+		w.team.Meet()
+		if w.id == 0 {
+			last := p.net.last()
+			p.each[0] = Metrics{}
+			w.badLoss = p.cox.loss(&p.each[0], last.dy[:w.total], last.y[:w.total], p.now.batch.Targets)
+		}
+		w.team.Meet()
+	} else {
+		p.losses(w)
+	}
+	p.net.backward(nil, x, w)
+	w.team.Meet()
+	return p.nonFinite() == nil
+}
+
+// losses computes the losses of w's examples and the errors at the last layer.
+func (p *Program) losses(w *work) {
+	for i := w.lo; i < w.lo+w.n; i++ {
+		one := p.exampleLoss(p.now.batch, i, p.now.scale)
+		if w.badLoss < 0 && one.LossSum-one.LossSum != 0 { // NaN or infinite
+			w.badLoss = i
+		}
+		p.each[i] = one
+	}
+}
+
+// nonFinite returns what the workers found, the first example of the batch.
+func (p *Program) nonFinite() error {
+	for i := range p.works {
+		if bad := p.works[i].badInput; bad >= 0 {
+			return &NonFiniteError{Example: bad, Step: p.step, Input: true}
+		}
+	}
+	for i := range p.works {
+		if bad := p.works[i].badLoss; bad >= 0 {
+			return &NonFiniteError{Example: bad, Step: p.step}
+		}
+	}
+	return nil
+}
+
+// metrics adds up those of n examples, in their order.
+func (p *Program) metrics(n int) Metrics {
+	if p.spec.Loss == Cox {
+		return p.each[0]
+	}
 	var m Metrics
-	bad := p.meanLoss(&m, b, n)
-	if bad >= 0 {
-		return Metrics{}, &NonFiniteError{Example: bad, Step: p.mode.step}
+	for _, one := range p.each[:n] {
+		m.Add(one)
 	}
-	p.net.backward(nil, b.X, n)
-	p.net.grad(p.grad, b.X, n)
-	return m, nil
+	return m
 }
 
 // Grad returns the gradient that the last Gradient or Step computed, in Layout
@@ -248,9 +420,10 @@ func (p *Program) Evaluate(b Batch) (Metrics, error) {
 	var m Metrics
 	for i := 0; i < n; i += p.batch {
 		k := min(p.batch, n-i)
-		part := p.part(b, i, k)
-		p.forward(part.X, k, false)
-		p.loss(&m, part, k, 1)
+		p.run(task{do: (*Program).shareLosses, batch: p.part(b, i, k), n: k, scale: 1})
+		for _, one := range p.each[:k] {
+			m.Add(one)
+		}
 	}
 	return m, nil
 }
@@ -271,10 +444,8 @@ func (p *Program) Losses(dst []float64, b Batch) (Metrics, error) {
 	var m Metrics
 	for i := 0; i < n; i += p.batch {
 		k := min(p.batch, n-i)
-		part := p.part(b, i, k)
-		p.forward(part.X, k, false)
-		for j := range k {
-			one := p.exampleLoss(part, j, 1)
+		p.run(task{do: (*Program).shareLosses, batch: p.part(b, i, k), n: k, scale: 1})
+		for j, one := range p.each[:k] {
 			dst[i+j] = one.LossSum / float64(p.rows)
 			m.Add(one)
 		}
@@ -296,7 +467,7 @@ func (p *Program) Forward(x []float32) ([]float32, error) {
 	if err := p.checkInput(x, n); err != nil {
 		return nil, err
 	}
-	return p.forward(x, n, false), nil
+	return p.forward(x, n), nil
 }
 
 // Predict writes to dst (n, Outputs) the prediction for x (n, Inputs), n of any
@@ -316,7 +487,7 @@ func (p *Program) Predict(dst, x []float32) error {
 	}
 	for i := 0; i < n; i += p.batch {
 		k := min(p.batch, n-i)
-		z := p.forward(x[i*in:][:k*in], k, false)
+		z := p.forward(x[i*in:][:k*in], k)
 		y := dst[i*out:][:k*out]
 		switch p.spec.Loss {
 		case BinaryCrossEntropy:
@@ -354,26 +525,37 @@ func (p *Program) InputGradient(dx, x []float32, output int) error {
 	case p.graph.nodes[0].layer.Kind == Embedding:
 		return errors.New("nn: input gradient: token ids are not numbers that can change a little")
 	}
-	p.forward(x, n, false)
-	last := p.net.last()
-	dy := last.dy[:n*last.out]
+	p.run(task{do: (*Program).shareInput, batch: Batch{X: x}, n: n, dx: dx, class: output})
+	return nil
+}
+
+func (p *Program) shareInput(w *work) {
+	p.net.forward(p.now.batch.X, w)
+	last, in := p.net.last(), p.spec.Inputs
+	dy := last.dy[w.lo*last.out:][:w.n*last.out]
 	clear(dy)
-	for i := output; i < len(dy); i += width {
+	for i := p.now.class; i < len(dy); i += p.graph.out[len(p.graph.out)-1] {
 		dy[i] = 1
 	}
-	p.net.backward(dx, x, n)
-	return nil
+	p.net.backward(p.now.dx[w.lo*in:][:w.n*in], p.now.batch.X, w)
 }
 
 // SetStep says how many steps were taken before: what dropout draws from, and where
 // a learning rate's schedule stands. Compile begins at 0; Step counts on.
-func (p *Program) SetStep(n uint64) { p.mode.step = n }
+func (p *Program) SetStep(n uint64) { p.step = n }
 
-// forward runs the network on the n examples of x and returns the last layer's
-// output, (n, Outputs).
-func (p *Program) forward(x []float32, n int, train bool) []float32 {
-	p.mode.train = train
-	return p.net.forward(x, n, &p.mode)
+// forward runs the network as it predicts on the n examples of x and returns the last
+// layer's output, (n, Outputs).
+func (p *Program) forward(x []float32, n int) []float32 {
+	p.run(task{do: (*Program).shareForward, batch: Batch{X: x}, n: n})
+	return p.net.last().y[:n*p.outputs]
+}
+
+func (p *Program) shareForward(w *work) { p.net.forward(p.now.batch.X, w) }
+
+func (p *Program) shareLosses(w *work) {
+	p.net.forward(p.now.batch.X, w)
+	p.losses(w)
 }
 
 // part returns k examples of b from the i-th on.

@@ -157,7 +157,7 @@ func TestNoAllocations(t *testing.T) {
 func TestArena(t *testing.T) {
 	for name, s := range specs() {
 		for _, o := range []Optimizer{{}, NewSGD(0.01, 0), NewSGD(0.01, 0.9), NewAdam(0.01)} {
-			opts := Options{Batch: 3, Optimizer: o}
+			opts := Options{Batch: 3, Optimizer: o, Threads: 1}
 			want, err := ArenaBytes(s, opts)
 			if err != nil {
 				t.Fatal(err)
@@ -167,9 +167,9 @@ func TestArena(t *testing.T) {
 				t.Errorf("%s: %d bytes, foretold %d", name, p.ArenaBytes(), want)
 			}
 			// Each byte has an owner: what was counted is what is taken.
-			c := &compiler{batch: 3, floats: make([]float32, len(p.arena)), ints: make([]int32, len(p.ints)), shared: &scratch{}}
+			c := &compiler{batch: 3, workers: 1, share: 3, floats: make([]float32, len(p.arena)), ints: make([]int32, len(p.ints)), doubles: make([]float64, len(p.doubles))}
 			(&Program{spec: p.spec, graph: p.graph}).lay(c, o)
-			if int64(len(c.floats)) != c.scratchLen || len(c.ints) != 0 {
+			if int64(len(c.floats)) != c.scratchLen+padding || len(c.ints) != 0 || len(c.doubles) != 0 {
 				t.Errorf("%s: %d floats, of them %d scratch, and %d ints are left over", name, len(c.floats), c.scratchLen, len(c.ints))
 			}
 		}

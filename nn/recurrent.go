@@ -93,7 +93,6 @@ type recurrence struct {
 	truncate     int
 	layers       []recurrent
 	zero         []float32 // (keeps·width)
-	tmp          *scratch
 }
 
 // recurrent is one of its layers, h its width.
@@ -113,7 +112,7 @@ type recurrent struct {
 func newRecurrence(c *compiler, n *node, cl cell) op {
 	r := &recurrence{cell: cl, steps: n.in[0], width: n.layer.Units, last: n.layer.Last, truncate: n.layer.Truncate}
 	h, entries := r.width, n.entries
-	weights, rows := 0, int64(c.batch)*int64(r.steps) // rows·h ≤ MaxBatch·MaxValues
+	weights, rows, share := 0, int64(c.batch)*int64(r.steps), int64(c.share) // rows·h ≤ MaxBatch·MaxValues
 	for in := n.in[1]; len(entries) > 0; in = h {
 		l := recurrent{in: in, at: entries[0].Offset}
 		l.w, l.u, l.bi, l.bh = c.weights(entries[0]), c.weights(entries[1]), c.weights(entries[2]), c.weights(entries[3])
@@ -127,35 +126,42 @@ func newRecurrence(c *compiler, n *node, cl cell) op {
 		r.layers = append(r.layers, l)
 	}
 	r.zero = c.take(cl.keeps * h)
-	r.tmp = c.scratch(length(max(
-		rows*int64(h)+int64(c.batch)*int64(h)+int64(weights), // backward: errors, what a cell carries, a weight transposed
-		int64(r.steps)*int64(cl.gates*h))))                   // norm2
+	c.scratch(length(max(
+		share*int64(r.steps)*int64(h)+share*int64(h)+int64(weights), // backward: errors, what a cell carries, a weight transposed
+		int64(r.steps)*int64(cl.gates*h))))                          // norm2
 	return r
 }
 
 // length returns n, bounded by the greatest int: no compiler grants that much.
 func length(n int64) int { return int(min(n, math.MaxInt)) }
 
-func (r *recurrence) forward(y, x []float32, n int, _ *mode) {
+func (r *recurrence) forward(y, x []float32, n int, w *work) {
 	for i := range r.layers {
 		l := &r.layers[i]
 		if l.out == nil {
-			r.forwardLayer(l, y, x, n, !r.last)
+			r.forwardLayer(l.of(r, w.lo), y, x, n, !r.last, w.tmp)
 			return
 		}
-		out := l.out[:n*r.steps*r.width]
-		r.forwardLayer(l, out, x, n, true)
+		out := l.out[w.lo*r.steps*r.width:][:n*r.steps*r.width]
+		r.forwardLayer(l.of(r, w.lo), out, x, n, true, w.tmp)
 		x = out
 	}
+}
+
+// of returns the layer as it is for the examples from lo on.
+func (l *recurrent) of(r *recurrence, lo int) recurrent {
+	v, rows := *l, lo*r.steps
+	v.g, v.kept, v.prev = v.g[rows*r.gates*r.width:], v.kept[rows*r.keeps*r.width:], v.prev[rows*r.width:]
+	return v
 }
 
 // forwardLayer computes the states y (n, steps, h), or only the last of each example
 // (n, h) where whole is false, from x (n, steps, in). Each sum begins at b_ih + b_hh
 // and takes x's terms, then h_{s−1}'s, in ascending order, one FMA each.
-func (r *recurrence) forwardLayer(l *recurrent, y, x []float32, n int, whole bool) {
+func (r *recurrence) forwardLayer(l recurrent, y, x []float32, n int, whole bool, tmp []float32) {
 	h, t, gw, kw := r.width, r.steps, r.gates*r.width, r.keeps*r.width
 	joint := (r.gates - r.apart) * h
-	start := r.tmp.buf[:gw]
+	start := tmp[:gw]
 	copy(start, l.bi)
 	for j, v := range l.bh[:joint] {
 		start[j] += v
@@ -196,9 +202,9 @@ func (r *recurrence) forwardLayer(l *recurrent, y, x []float32, n int, whole boo
 
 // backward walks the layers down and the steps back. It may follow a forward pass
 // once: errors take the gates' place.
-func (r *recurrence) backward(dx, dy, _, _ []float32, n int) {
+func (r *recurrence) backward(dx, dy, _, _ []float32, n int, w *work) {
 	h, t := r.width, r.steps
-	dh, tmp := r.tmp.buf[:n*t*h], r.tmp.buf[n*t*h:]
+	dh, tmp := w.tmp[:n*t*h], w.tmp[n*t*h:]
 	if r.last {
 		clear(dh)
 		for i := range n {
@@ -208,7 +214,7 @@ func (r *recurrence) backward(dx, dy, _, _ []float32, n int) {
 		copy(dh, dy)
 	}
 	for i := len(r.layers) - 1; i >= 0; i-- {
-		l, down := &r.layers[i], dx
+		l, down := r.layers[i].of(r, w.lo), dx
 		r.backwardLayer(l, dh, n, tmp)
 		if i > 0 {
 			down = dh // which is read no more
@@ -225,7 +231,7 @@ func (r *recurrence) backward(dx, dy, _, _ []float32, n int) {
 // backwardLayer turns l's gates into errors. dh (n, steps, h) is ∂L/∂h_s as it comes
 // from above; each h_{s−1} takes the terms of step s's errors in ascending order,
 // those apart last.
-func (r *recurrence) backwardLayer(l *recurrent, dh []float32, n int, tmp []float32) {
+func (r *recurrence) backwardLayer(l recurrent, dh []float32, n int, tmp []float32) {
 	h, t, gw, kw := r.width, r.steps, r.gates*r.width, r.keeps*r.width
 	joint := (r.gates - r.apart) * h
 	carry, uT := tmp[:n*h], tmp[n*h:][:gw*h]
@@ -254,22 +260,27 @@ func (r *recurrence) backwardLayer(l *recurrent, dh []float32, n int, tmp []floa
 
 // grad: ∂W_ih = Σ x_sᵀ·δ_s, ∂W_hh = Σ h_{s−1}ᵀ·δ_s, ∂b = Σ δ_s over examples and
 // their steps, both ascending, from +0.
-func (r *recurrence) grad(g, _, x []float32, n int) {
+func (r *recurrence) grad(g, _, x []float32, n int, w *work) {
 	h, rows, gw, kw := r.width, n*r.steps, r.gates*r.width, r.keeps*r.width
 	joint := (r.gates - r.apart) * h
+	lo, hi := w.share(h, 8)
 	for i := range r.layers {
 		l := &r.layers[i]
 		dst := g[l.at:]
-		w, dst := dst[:len(l.w)], dst[len(l.w):]
+		denseGrad(dst, x, l.in, l.g, gw, rows, false, w)
+		dst = dst[len(l.w):]
 		u, dst := dst[:len(l.u)], dst[len(l.u):]
 		bi, bh := dst[:gw], dst[gw:][:gw]
-		kernel.Gemm(l.in, gw, rows, x, 1, l.in, l.g, gw, w, gw)
-		kernel.Gemm(h, joint, rows, l.prev, 1, h, l.g, gw, u, gw)
-		sumRows(bi, l.g, rows)
-		copy(bh, bi[:joint])
+		if lo < hi {
+			kernel.Gemm(hi-lo, joint, rows, l.prev[lo:], 1, h, l.g, gw, u[lo*gw:], gw)
+		}
+		sumShare(bi, l.g, rows, gw, w)
+		sumShare(bh[:joint], l.g, rows, gw, w)
 		if r.apart > 0 {
-			kernel.Gemm(h, gw-joint, rows, l.prev, 1, h, l.kept, kw, u[joint:], gw)
-			sumRows(bh[joint:], l.kept, rows)
+			if lo < hi {
+				kernel.Gemm(hi-lo, gw-joint, rows, l.prev[lo:], 1, h, l.kept, kw, u[lo*gw+joint:], gw)
+			}
+			sumShare(bh[joint:], l.kept, rows, kw, w)
 		}
 		x = l.out
 	}
@@ -277,7 +288,7 @@ func (r *recurrence) grad(g, _, x []float32, n int) {
 
 // norm2 adds up outerNorm2 of x_s and the errors at a step's sums, and of h_{s−1} and
 // the same, for every layer. Sums apart have errors of their own against h_{s−1}.
-func (r *recurrence) norm2(_, x []float32, i int) float64 {
+func (r *recurrence) norm2(_, x []float32, i int, w *work) float64 {
 	h, t, gw, kw := r.width, r.steps, r.gates*r.width, r.keeps*r.width
 	joint := (r.gates - r.apart) * h
 	var norm float64
@@ -286,7 +297,7 @@ func (r *recurrence) norm2(_, x []float32, i int) float64 {
 		d := l.g[i*t*gw:][:t*gw]
 		norm += outerNorm2(x, l.in, d, gw, t, true)
 		if r.apart > 0 {
-			inner := r.tmp.buf[:t*gw]
+			inner := w.tmp[:t*gw]
 			copy(inner, d)
 			for s := range t {
 				copy(inner[s*gw+joint:][:gw-joint], l.kept[(i*t+s)*kw:])

@@ -154,7 +154,7 @@ func TestSequenceGuards(t *testing.T) {
 			s = Spec{Inputs: 5, Loss: MSE, Layers: []Layer{l}}
 		}
 		const batch, n = 7, 4
-		p := compile(t, s, Options{Batch: batch, Seed: 40})
+		p := compile(t, s, Options{Batch: batch, Seed: 40, Threads: 1})
 		op := p.net.units[0].trained
 		var inner [][]float32 // values of one example follow each other
 		if r, ok := op.(*recurrence); ok {
@@ -175,11 +175,12 @@ func TestSequenceGuards(t *testing.T) {
 		for j := range dy {
 			dy[j] = float32(j%5) - 2
 		}
-		op.forward(y, x, n, &mode{train: true})
-		op.backward(dx, dy, x, y, n)
-		op.norm2(dy[:len(dy)/n], x[:len(x)/n], 0)
+		w := alone(n, true, p.works[0].tmp)
+		op.forward(y, x, n, w)
+		op.backward(dx, dy, x, y, n, w)
+		op.norm2(dy[:len(dy)/n], x[:len(x)/n], 0, w)
 		op.scale(n-1, 0.5)
-		op.grad(g, dy, x, n)
+		op.grad(g, dy, x, n, w)
 		op.scale(n-1, 0)
 		if !yIntact() || !dxIntact() || !gIntact() {
 			t.Errorf("%+v wrote outside its output", l)
@@ -401,7 +402,7 @@ func TestEmbeddingNorm(t *testing.T) {
 		for s := range 9 {
 			lengths += math.Sqrt(sumSquares(dy[s*70:][:70]))
 		}
-		got := math.Sqrt(e.norm2(dy, x, 0))
+		got := math.Sqrt(e.norm2(dy, x, 0, alone(1, true, nil)))
 		if want = math.Sqrt(want); got < want*(1-1e-14) || got > want*(1+1e-14)+13*0x1.01p-24*lengths {
 			t.Fatalf("norm %v, want %v", got, want)
 		}

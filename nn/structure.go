@@ -16,9 +16,9 @@ var flattenKind = kind{
 
 type identity struct{}
 
-func (identity) forward(y, x []float32, _ int, _ *mode) { copy(y, x) }
+func (identity) forward(y, x []float32, _ int, _ *work) { copy(y, x) }
 
-func (identity) backward(dx, dy, _, _ []float32, _ int) {
+func (identity) backward(dx, dy, _, _ []float32, _ int, _ *work) {
 	if dx != nil {
 		copy(dx, dy)
 	}
@@ -49,50 +49,52 @@ type residual struct {
 	input          []float32 // (batch, in), kept so that an example can be dropped
 }
 
-func (r *residual) forward(y, x []float32, n int, m *mode) {
-	copy(r.input, x[:n*r.in])
-	x = r.input[:n*r.in]
-	b, s := r.body.forward(x, n, m), r.shortcut.forward(x, n, m)
+func (r *residual) forward(y, x []float32, n int, w *work) {
+	copy(r.input[w.lo*r.in:], x[:n*r.in])
+	b, s := r.body.forward(r.input, w), r.shortcut.forward(r.input, w)
+	add(y, b[w.lo*r.out:][:n*r.out], s[w.lo*r.out:][:n*r.out])
+}
+
+// add computes y = a + b.
+func add(y, a, b []float32) {
+	a, b = a[:len(y)], b[:len(y)]
 	for j := range y {
-		y[j] = b[j] + s[j]
+		y[j] = a[j] + b[j]
 	}
 }
 
-func (r *residual) backward(dx, dy, _, _ []float32, n int) {
-	x := r.input[:n*r.in]
-	copy(r.body.last().dy, dy)
+func (r *residual) backward(dx, dy, _, _ []float32, n int, w *work) {
+	copy(r.body.last().dy[w.lo*r.out:], dy)
+	if len(r.shortcut.units) > 0 {
+		copy(r.shortcut.last().dy[w.lo*r.out:], dy)
+	}
 	if dx == nil {
-		r.body.backward(nil, x, n)
+		r.body.backward(nil, r.input, w)
 		if len(r.shortcut.units) > 0 {
-			copy(r.shortcut.last().dy, dy)
-			r.shortcut.backward(nil, x, n)
+			r.shortcut.backward(nil, r.input, w)
 		}
 		return
 	}
-	part := r.dx[:n*r.in]
-	r.body.backward(part, x, n)
+	part := r.dx[w.lo*r.in:][:n*r.in]
+	r.body.backward(part, r.input, w)
 	if len(r.shortcut.units) > 0 {
-		copy(r.shortcut.last().dy, dy)
-		r.shortcut.backward(dx, x, n)
+		r.shortcut.backward(dx, r.input, w)
+		add(dx, dx, part)
 	} else {
-		copy(dx, dy)
-	}
-	for j, v := range part {
-		dx[j] += v
+		add(dx, dy, part)
 	}
 }
 
 // trainedResidual is a residual with parameters inside.
 type trainedResidual struct{ *residual }
 
-func (r trainedResidual) grad(g, _, _ []float32, n int) {
-	x := r.input[:n*r.in]
-	r.body.grad(g, x, n)
-	r.shortcut.grad(g, x, n)
+func (r trainedResidual) grad(g, _, _ []float32, _ int, w *work) {
+	r.body.grad(g, r.input, w)
+	r.shortcut.grad(g, r.input, w)
 }
 
-func (r trainedResidual) norm2(_, _ []float32, i int) float64 {
-	return r.body.norm2(r.input, i) + r.shortcut.norm2(r.input, i)
+func (r trainedResidual) norm2(_, _ []float32, i int, w *work) float64 {
+	return r.body.norm2(r.input, i, w) + r.shortcut.norm2(r.input, i, w)
 }
 
 func (r trainedResidual) scale(i int, f float32) {
@@ -128,7 +130,7 @@ var dropoutKind = kind{
 		return in, nil
 	},
 	build: func(c *compiler, n *node) op {
-		d := &dropout{limit: uint64(math.Ldexp(n.layer.Rate, 53)), keep: float32(1 / (1 - n.layer.Rate)), key: c.seed}
+		d := &dropout{width: size(n.in), limit: uint64(math.Ldexp(n.layer.Rate, 53)), keep: float32(1 / (1 - n.layer.Rate)), key: c.seed}
 		for _, b := range []byte(n.path) {
 			d.key = splitMix(d.key ^ uint64(b))
 		}
@@ -137,41 +139,32 @@ var dropoutKind = kind{
 }
 
 type dropout struct {
+	width int    // values of an example
 	limit uint64 // of 2^53: numbers below it drop
 	keep  float32
 	key   uint64
-	mode  mode // of the last forward pass
 }
 
-func (d *dropout) forward(y, x []float32, _ int, m *mode) {
-	d.mode = *m
-	if !m.train {
+func (d *dropout) forward(y, x []float32, _ int, w *work) { d.apply(y, x, w) }
+
+func (d *dropout) backward(dx, dy, _, _ []float32, _ int, w *work) {
+	if dx != nil {
+		d.apply(dx, dy, w)
+	}
+}
+
+// apply drops from x what the step drops, which is the same before and after.
+func (d *dropout) apply(y, x []float32, w *work) {
+	if !w.train {
 		copy(y, x)
 		return
 	}
-	key := splitMix(d.key ^ m.step)
+	key := splitMix(d.key^w.step) + uint64(w.lo*d.width)
 	for j, v := range x[:len(y)] {
 		if splitMix(key+uint64(j))>>11 < d.limit {
 			y[j] = 0
 		} else {
 			y[j] = v * d.keep
-		}
-	}
-}
-
-func (d *dropout) backward(dx, dy, _, _ []float32, _ int) {
-	switch {
-	case dx == nil:
-	case !d.mode.train:
-		copy(dx, dy)
-	default:
-		key := splitMix(d.key ^ d.mode.step)
-		for j, v := range dy {
-			if splitMix(key+uint64(j))>>11 < d.limit {
-				dx[j] = 0
-			} else {
-				dx[j] = v * d.keep
-			}
 		}
 	}
 }

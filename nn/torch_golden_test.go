@@ -112,7 +112,8 @@ func (c torchCase) run(t *testing.T) {
 			check("norms", narrow(norms), s.Norms)
 		}
 		n := len(b.X) / c.Spec.Inputs
-		check("logits", p.forward(b.X, n, true), s.Logits)
+		p.run(task{do: (*Program).shareForward, batch: b, n: n, train: true})
+		check("logits", p.net.last().y[:n*p.outputs], s.Logits)
 		m, err := p.Step(b)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,94 @@
+package nn
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"tacit/nn/internal/team"
+)
+
+// alone returns the work of one worker that has all n examples, with so much scratch.
+func alone(n int, train bool, tmp []float32) *work {
+	return &work{train: train, total: n, n: n, of: 1, tmp: tmp, team: team.New(1)}
+}
+
+// forwardOf and backwardOf run an op as a chain does.
+func forwardOf(o op, y, x []float32, w *work) {
+	if m, ok := o.(meeting); ok {
+		m.gather(x, w.n, w)
+	}
+	o.forward(y, x, w.n, w)
+}
+
+func backwardOf(o op, dx, dy, x, y []float32, w *work) {
+	if m, ok := o.(meeting); ok {
+		m.gatherErrors(dy, x, w.n, w)
+	}
+	o.backward(dx, dy, x, y, w.n, w)
+}
+
+// inThreads makes a small network take so many workers, which it would not for speed.
+func inThreads(t *testing.T, s Spec, o Options, threads int) *Program {
+	t.Helper()
+	leastWork = 1
+	defer func() { leastWork = 1 << 20 }()
+	o.Threads = threads
+	p := compile(t, s, o)
+	if want := min(threads, o.Batch); p.Threads() != want {
+		t.Fatalf("%d workers, want %d", p.Threads(), want)
+	}
+	return p
+}
+
+// A result depends on no number of threads: whole training runs of every kind of layer,
+// loss and optimizer give the same bits, and so do clipped sums, predictions and the
+// gradients of inputs.
+func TestThreadsGiveTheSameBits(t *testing.T) {
+	for name, s := range specs() {
+		run := func(threads int) string {
+			const batch = 7
+			r := rand.New(rand.NewPCG(51, 52))
+			o := NewAdam(0.01)
+			o.ClipNorm, o.WeightDecay = 0.5, 0.01
+			p := inThreads(t, s, Options{Batch: batch, Seed: 9, Optimizer: o}, threads)
+			var out []string
+			for _, n := range []int{7, 5, 1, 7} {
+				b := randomBatch(r, s, n)
+				m, err := p.Step(b)
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				out = append(out, digest(stored(t, p)), digest(p.Grad()), fmt.Sprint(m))
+				y := make([]float32, n*s.Outputs())
+				if err := p.Predict(y, b.X); err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, digest(y))
+				if p.mixes == "" {
+					sum, norms := make([]float32, p.NumParams()), make([]float64, n)
+					m, err := p.ClippedGradSum(sum, norms, b, 0.1)
+					if err != nil {
+						t.Fatal(err)
+					}
+					out = append(out, digest(sum), fmt.Sprint(norms, m))
+				}
+				if s.Layers[0].Kind != Embedding {
+					dx := make([]float32, len(b.X))
+					if err := p.InputGradient(dx, b.X, 0); err != nil {
+						t.Fatal(err)
+					}
+					out = append(out, digest(dx))
+				}
+			}
+			return fmt.Sprint(slices.Concat(out, []string{digest(p.opt.m), digest(p.opt.v)}))
+		}
+		want := run(1)
+		for _, threads := range []int{2, 3, 7} {
+			if got := run(threads); got != want {
+				t.Errorf("%s: %d threads give other bits than one", name, threads)
+			}
+		}
+	}
+}
