@@ -94,5 +94,5 @@ func (p *Program) shareClipped(w *work) {
 		t.norms[i] = norm
 	}
 	w.team.Meet()
-	p.net.grad(t.dst, x, w)
+	p.net.grad(t.dst, x, w, false)
 }

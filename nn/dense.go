@@ -37,7 +37,7 @@ var denseKind = kind{
 		if !n.layer.NoBias {
 			d.b, d.bias = c.weights(n.entries[1]), true
 		}
-		c.scratch(c.share * d.rows * (d.in + d.out))
+		c.scratch(max(c.share*d.rows*(d.in+d.out), min(max(panel, d.out), d.in*d.out), d.out))
 		return d
 	},
 }
@@ -86,6 +86,30 @@ func denseBackward(dx, dy, w []float32, n, in, out int, tmp []float32) {
 
 func (d *dense) grad(g, dy, x []float32, n int, w *work) {
 	denseGrad(g[d.at:], x, d.in, dy, d.out, n*d.rows, d.bias, w)
+}
+
+func (d *dense) terms(n int) int { return n * d.rows }
+
+// panel is how many values of a gradient descend computes at a time: they stay in the
+// second-level cache.
+const panel = 1 << 16
+
+func (d *dense) descend(o *optimizer, params, dy, x []float32, n int, w *work) {
+	step := max(1, panel/d.out)
+	if step > 16 {
+		step &^= 15
+	}
+	for lo, hi := w.share(d.in, 8); lo < hi; lo += step {
+		rows := min(step, hi-lo)
+		g := w.tmp[:rows*d.out]
+		kernel.Gemm(rows, d.out, n*d.rows, x[lo:], 1, d.in, dy, d.out, g, d.out)
+		o.move(params, g, d.at+lo*d.out)
+	}
+	if lo, hi := w.share(d.out, 16); d.bias && lo < hi {
+		g := w.tmp[:hi-lo]
+		sumRows(g, dy[lo:], n*d.rows, d.out)
+		o.move(params, g, d.at+d.in*d.out+lo)
+	}
 }
 
 // denseGrad writes w's share of ∂w = xᵀ·δ to the first in·out of g, and with bias of

@@ -138,14 +138,17 @@ func TestGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 				near(t, "norms", narrow(norms), s.Norms, tolForward)
+				if s.Grad != nil {
+					if _, err := p.Gradient(b); err != nil {
+						t.Fatal(err)
+					}
+					forward = max(forward, near(t, "grad", p.Grad(), s.Grad, tolForward))
+				}
 				m, err := p.Step(b)
 				if err != nil {
 					t.Fatal(err)
 				}
 				near(t, "loss", []float32{float32(m.LossSum)}, []float64{s.LossSum}, tolForward)
-				if s.Grad != nil {
-					forward = max(forward, near(t, "grad", p.Grad(), s.Grad, tolForward))
-				}
 				if s.Params != nil {
 					if err := p.Store(params); err != nil {
 						t.Fatal(err)

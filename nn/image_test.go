@@ -330,7 +330,8 @@ func TestImageInputGradient(t *testing.T) {
 	r := rand.New(rand.NewPCG(35, 36))
 	specs := imageSpecs()
 	maps.Copy(specs, normSpecs())
-	for name, s := range specs {
+	for _, name := range slices.Sorted(maps.Keys(specs)) { // in order, so that no draw comes near a kink one day
+		s := specs[name]
 		p := perturbed(t, s, Options{Batch: 2, Seed: 4})
 		b := randomBatch(r, s, 2)
 		w, x := widen(stored(t, p)), widen(b.X)

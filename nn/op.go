@@ -40,6 +40,19 @@ type trained interface {
 	scale(i int, f float32)
 }
 
+// descender is a trained op whose gradient a step need not hold: it computes a part of
+// it and moves the parameters by that at once, while the part is in the cache.
+type descender interface {
+	trained
+
+	// descend moves w's share of the layer's parameters in params along the gradient
+	// of the n examples of the whole batch.
+	descend(o *optimizer, params, dy, x []float32, n int, w *work)
+
+	// terms returns how many products one element of the gradient sums for n examples.
+	terms(n int) int
+}
+
 // committer is an op whose forward pass prepares a change of parameters that no
 // gradient makes (running statistics); commit makes it, once a step has succeeded.
 type committer interface{ commit() }
@@ -147,6 +160,8 @@ type unit struct {
 	node    *node
 	op      op
 	trained trained // op, where it has parameters
+	descend descender
+	reach   [][2]float32 // of each worker: the greatest magnitude of its x and of its dy
 	in, out int
 	y, dy   []float32 // (batch, out)
 }
@@ -165,6 +180,9 @@ func (c *compiler) chain(nodes []*node) chain {
 		if t, ok := u.op.(trained); ok {
 			u.trained = t
 			out.first = min(out.first, i)
+		}
+		if d, ok := u.op.(descender); ok {
+			u.descend, u.reach = d, make([][2]float32, c.workers)
 		}
 		u.y, u.dy = c.take(c.batch*u.out), c.take(c.batch*u.out)
 		out.units = append(out.units, u)
@@ -221,11 +239,12 @@ func (c *chain) backward(dx, x []float32, w *work) {
 	}
 }
 
-// grad writes w's share of every unit's gradients to g.
-func (c *chain) grad(g, x []float32, w *work) {
+// grad writes w's share of every unit's gradients to g, but where descending of those
+// that descend.
+func (c *chain) grad(g, x []float32, w *work, descending bool) {
 	for i := range c.units {
 		u := &c.units[i]
-		if u.trained != nil {
+		if u.trained != nil && !(descending && u.descend != nil) {
 			u.trained.grad(g, u.dy[:w.total*u.out], x, w.total, w)
 		}
 		x = u.y
@@ -270,6 +289,55 @@ func (c *chain) drop(i int) {
 		if u.trained != nil {
 			u.trained.scale(i, 0)
 		}
+	}
+}
+
+// descends measures, for w's examples, what bounds the gradients of the units that can
+// descend, and says whether those of the whole batch are finite beyond doubt. Workers
+// meet.
+func (c *chain) descends(x []float32, w *work) bool {
+	for i := range c.units {
+		if u := &c.units[i]; u.descend != nil {
+			u.reach[w.id] = [2]float32{greatest(x[w.lo*u.in:][:w.n*u.in]), greatest(u.dy[w.lo*u.out:][:w.n*u.out])}
+		}
+		x = c.units[i].y
+	}
+	w.team.Meet()
+	for i := range c.units {
+		u := &c.units[i]
+		if u.descend == nil {
+			continue
+		}
+		var x, e float32
+		for _, r := range u.reach {
+			x, e = max(x, r[0]), max(e, r[1]) // a NaN stays
+		}
+		// A float32 sum of k terms is at most k/(1 − k·2^-24) times the greatest.
+		if k := u.descend.terms(w.total); k > 1<<20 || !(float64(k)*float64(x)*float64(e) < math.MaxFloat32/2) || !(float64(k)*float64(e) < math.MaxFloat32/2) {
+			return false
+		}
+	}
+	return true
+}
+
+// greatest returns the greatest magnitude in v, NaN where there is one.
+func greatest(v []float32) float32 {
+	var m float32
+	for _, x := range v {
+		m = max(m, x, -x)
+	}
+	return m
+}
+
+// descend moves w's share of the parameters of the units that can. x is the chain's
+// input.
+func (c *chain) descend(o *optimizer, params, x []float32, w *work) {
+	for i := range c.units {
+		u := &c.units[i]
+		if u.descend != nil {
+			u.descend.descend(o, params, u.dy[:w.total*u.out], x, w.total, w)
+		}
+		x = u.y
 	}
 }
 

@@ -55,6 +55,7 @@ type optimizer struct {
 	m, v   []float32
 	b1, b2 float64  // β₁ᵗ and β₂ᵗ, by repeated multiplication
 	spans  [][2]int // of the flat vector: what is trained, from and to, at most a piece at a time
+	rest   []int    // the spans with parameters of layers that do not descend
 
 	// Of the step at hand.
 	n1, n2 float64 // the next β₁ᵗ and β₂ᵗ
@@ -90,10 +91,6 @@ func newOptimizer(o Optimizer, c *compiler, l Layout) optimizer {
 			continue
 		}
 		from, to := e.Offset, e.Offset+e.Len
-		if n := len(out.spans); n > 0 && out.spans[n-1][1] == from {
-			from = out.spans[n-1][0]
-			out.spans = out.spans[:n-1]
-		}
 		for ; to-from > piece; from += piece {
 			out.spans = append(out.spans, [2]int{from, from + piece})
 		}
@@ -135,6 +132,41 @@ func (s slope) of(g, w float32) float32 {
 	return g
 }
 
+// split notes which spans belong to layers that do not descend.
+func (o *optimizer) split(net *chain) {
+	own := map[int]bool{} // offsets of entries that descend
+	for i := range net.units {
+		if u := &net.units[i]; u.descend != nil {
+			for _, e := range u.node.entries {
+				for at := e.Offset; at < e.Offset+e.Len; at += piece {
+					own[at] = true
+				}
+			}
+		}
+	}
+	for i, s := range o.spans {
+		if !own[s[0]] {
+			o.rest = append(o.rest, i)
+		}
+	}
+}
+
+// count returns how many spans a step moves by a gradient that is held, and index which
+// the i-th of them is.
+func (o *optimizer) count(descending bool) int {
+	if descending {
+		return len(o.rest)
+	}
+	return len(o.spans)
+}
+
+func (o *optimizer) index(i int, descending bool) int {
+	if descending {
+		return o.rest[i]
+	}
+	return i
+}
+
 // begin prepares the step that follows step others; end makes it count.
 func (o *optimizer) begin(step uint64) {
 	o.rate = o.Schedule.Rate(o.LR, step)
@@ -148,19 +180,20 @@ func (o *optimizer) begin(step uint64) {
 func (o *optimizer) end() { o.b1, o.b2 = o.n1, o.n2 }
 
 // sums adds up w's share of Σ g².
-func (o *optimizer) sums(g []float32, w *work) {
-	lo, hi := w.share(len(o.spans), 1)
+func (o *optimizer) sums(g []float32, w *work, descending bool) {
+	lo, hi := w.share(o.count(descending), 1)
 	for i := lo; i < hi; i++ {
-		o.parts[i] = sumSquares(g[o.spans[i][0]:o.spans[i][1]])
+		k := o.index(i, descending)
+		o.parts[k] = sumSquares(g[o.spans[k][0]:o.spans[k][1]])
 	}
 }
 
 // factor returns what ClipNorm asks for once every worker's sums are there, 1 without
 // one, or errGradient where the gradient is not finite: then nothing may move.
-func (o *optimizer) factor() (float32, error) {
+func (o *optimizer) factor(descending bool) (float32, error) {
 	var sum float64
-	for _, v := range o.parts {
-		sum += v
+	for i := range o.count(descending) {
+		sum += o.parts[o.index(i, descending)]
 	}
 	if sum-sum != 0 {
 		return 0, errGradient
@@ -172,12 +205,19 @@ func (o *optimizer) factor() (float32, error) {
 }
 
 // update moves w's share of the parameters along g, scaled by factor.
-func (o *optimizer) update(params, g []float32, factor float32, w *work) {
+func (o *optimizer) update(params, g []float32, factor float32, w *work, descending bool) {
 	s := slope{factor, float32(o.WeightDecay)}
-	lo, hi := w.share(len(o.spans), 1)
-	for _, p := range o.spans[lo:hi] {
+	lo, hi := w.share(o.count(descending), 1)
+	for i := lo; i < hi; i++ {
+		p := o.spans[o.index(i, descending)]
 		o.span(params[p[0]:p[1]], g[p[0]:p[1]], p[0], s, o.rate)
 	}
+}
+
+// move is update without a clip norm for the parameters from offset at on, whose
+// gradient is g.
+func (o *optimizer) move(params, g []float32, at int) {
+	o.span(params[at:][:len(g)], g, at, slope{1, float32(o.WeightDecay)}, o.rate)
 }
 
 // span is update for the parameters from offset at on.

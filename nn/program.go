@@ -114,6 +114,7 @@ func (p *Program) lay(c *compiler, o Optimizer) {
 		p.cox = c.cox(c.batch)
 	}
 	p.net = c.chain(p.graph.nodes)
+	p.opt.split(&p.net)
 }
 
 // ArenaBytes returns the memory that a Program of these Options holds, without
@@ -315,27 +316,34 @@ func (p *Program) Share(id int) {
 }
 
 func (p *Program) shareStep(w *work) {
-	if p.backward(w) {
-		p.net.grad(p.grad, p.now.batch.X, w)
-		w.team.Meet()
-		p.opt.sums(p.grad, w)
-		w.team.Meet()
-		factor, err := p.opt.factor()
-		if w.id == 0 {
-			p.opt.failed = err != nil
-		}
-		if err == nil {
-			if w.id == 0 {
-				p.net.commit()
-			}
-			p.opt.update(p.params, p.grad, factor, w)
-		}
+	if !p.backward(w) {
+		return
+	}
+	x := p.now.batch.X
+	descending := p.opt.ClipNorm == 0 && p.net.descends(x, w)
+	p.net.grad(p.grad, x, w, descending)
+	w.team.Meet()
+	p.opt.sums(p.grad, w, descending)
+	w.team.Meet()
+	factor, err := p.opt.factor(descending)
+	if w.id == 0 {
+		p.opt.failed = err != nil
+	}
+	if err != nil {
+		return
+	}
+	if w.id == 0 {
+		p.net.commit()
+	}
+	p.opt.update(p.params, p.grad, factor, w, descending)
+	if descending {
+		p.net.descend(&p.opt, p.params, x, w)
 	}
 }
 
 func (p *Program) shareGradient(w *work) {
 	if p.backward(w) {
-		p.net.grad(p.grad, p.now.batch.X, w)
+		p.net.grad(p.grad, p.now.batch.X, w, false)
 	}
 }
 
@@ -401,8 +409,9 @@ func (p *Program) metrics(n int) Metrics {
 	return m
 }
 
-// Grad returns the gradient that the last Gradient or Step computed, in Layout
-// order: before clipping and weight decay. It is a view: the next call overwrites it.
+// Grad returns the gradient that the last Gradient computed, in Layout order: before
+// clipping and weight decay. It is a view: the next call overwrites it, and a Step
+// leaves only parts of one there.
 func (p *Program) Grad() []float32 { return p.grad }
 
 // Evaluate returns the Metrics of a batch of any size. Parameters, gradient and

@@ -89,8 +89,8 @@ func (r *residual) backward(dx, dy, _, _ []float32, n int, w *work) {
 type trainedResidual struct{ *residual }
 
 func (r trainedResidual) grad(g, _, _ []float32, _ int, w *work) {
-	r.body.grad(g, r.input, w)
-	r.shortcut.grad(g, r.input, w)
+	r.body.grad(g, r.input, w, false)
+	r.shortcut.grad(g, r.input, w, false)
 }
 
 func (r trainedResidual) norm2(_, _ []float32, i int, w *work) float64 {

@@ -114,14 +114,17 @@ func (c torchCase) run(t *testing.T) {
 		n := len(b.X) / c.Spec.Inputs
 		p.run(task{do: (*Program).shareForward, batch: b, n: n, train: true})
 		check("logits", p.net.last().y[:n*p.outputs], s.Logits)
+		if s.Grad != nil {
+			if _, err := p.Gradient(b); err != nil {
+				t.Fatal(err)
+			}
+			check("grad", p.Grad(), widen(fromTorch(t, p.Layout(), s.Grad)))
+		}
 		m, err := p.Step(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		check("loss", []float32{float32(m.Loss())}, []float64{s.Loss})
-		if s.Grad != nil {
-			check("grad", p.Grad(), widen(fromTorch(t, p.Layout(), s.Grad)))
-		}
 		if s.Params != nil {
 			check("params", stored(t, p), widen(fromTorch(t, p.Layout(), s.Params)))
 		} else if i == len(c.Steps)-1 {
