@@ -10,44 +10,85 @@ package kernel
 // zeros; m = 0 or n = 0 does nothing. C must not overlap A or B. A slice too
 // short for its shape panics, before anything is written.
 func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
-	if m <= 0 || n <= 0 {
-		return
-	}
-	_ = c[(m-1)*ldc+n-1]
-	if k > 0 {
-		_ = a[(m-1)*ars+(k-1)*acs]
-		_ = b[(k-1)*ldb+n-1]
-	}
-	for i := range m {
-		clear(c[i*ldc:][:n])
-	}
-	if k <= 0 {
-		return
-	}
-	matmul(m, n, k, a, ars, acs, b, ldb, c, ldc)
+	GemmSegments(m, n, 1, k, a, ars, acs, 0, b, ldb, 0, c, ldc, false)
 }
 
 // GemmAdd computes C += A·B: a Gemm whose sums go on from what C holds. Gemm over
 // some terms and GemmAdd over those that follow give the bits of one Gemm over all.
 func GemmAdd(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
-	if m <= 0 || n <= 0 || k <= 0 {
-		return
-	}
-	_, _, _ = c[(m-1)*ldc+n-1], a[(m-1)*ars+(k-1)*acs], b[(k-1)*ldb+n-1]
-	matmul(m, n, k, a, ars, acs, b, ldb, c, ldc)
+	GemmSegments(m, n, 1, k, a, ars, acs, 0, b, ldb, 0, c, ldc, true)
 }
 
-// matmulGo is C += A·B as Gemm's formula reads it, the oracle of every other
+// GemmSegments computes the product of matrices whose inner dimension lies in
+// segs segments of k terms, and adds it to C where add is set:
+//
+//	c[i·ldc + j] = (add ? c[i·ldc + j] : +0) + Σ_{s=0}^{segs−1} Σ_{p=0}^{k−1} a[i·ars + s·ass + p·acs] · b[s·bss + p·ldb + j]
+//
+// The terms are taken in ascending s, and in ascending p within a segment: the
+// bits are those of segs calls of GemmAdd in turn. A convolution reads its window
+// in place so: a segment is a row of the window.
+func GemmSegments(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ldb, bss int, c []float32, ldc int, add bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	_ = c[(m-1)*ldc+n-1]
+	if segs <= 0 || k <= 0 {
+		if !add {
+			for i := range m {
+				clear(c[i*ldc:][:n])
+			}
+		}
+		return
+	}
+	_, _ = a[(m-1)*ars+(segs-1)*ass+(k-1)*acs], b[(segs-1)*bss+(k-1)*ldb+n-1]
+	matmul(m, n, segs, k, a, ars, acs, ass, b, ldb, bss, c, ldc, add)
+}
+
+// GemmDescend computes W −= lr·(A·B), a step of gradient descent whose gradient
+// is a product: each element of A·B is rounded as Gemm rounds it, then multiplied
+// by lr, then subtracted, each rounded once. W is (m,n) with rows of contiguous
+// elements and must not overlap A or B.
+func GemmDescend(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []float32, ldw int, lr float32) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	_ = w[(m-1)*ldw+n-1]
+	if k > 0 {
+		_, _ = a[(m-1)*ars+(k-1)*acs], b[(k-1)*ldb+n-1]
+	}
+	descend(m, n, k, a, ars, acs, b, ldb, w, ldw, lr)
+}
+
+// matmulGo is GemmSegments as its formula reads it, the oracle of every other
 // matmul. The loops over i, p and j may be nested in any order: each c[i,j] meets
-// its terms in ascending p in all of them.
-func matmulGo(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+// its terms in ascending s and p in all of them.
+func matmulGo(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ldb, bss int, c []float32, ldc int, add bool) {
 	for i := range m {
 		row := c[i*ldc:][:n]
-		for p := range k {
-			x := a[i*ars+p*acs]
-			for j, w := range b[p*ldb:][:n] {
-				row[j] = FMA(x, w, row[j])
+		if !add {
+			clear(row)
+		}
+		for s := range segs {
+			for p := range k {
+				x := a[i*ars+s*ass+p*acs]
+				for j, w := range b[s*bss+p*ldb:][:n] {
+					row[j] = FMA(x, w, row[j])
+				}
 			}
+		}
+	}
+}
+
+// descendGo is GemmDescend as its formula reads it, the oracle of every other
+// descend.
+func descendGo(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []float32, ldw int, lr float32) {
+	for i := range m {
+		for j := range n {
+			var sum float32
+			for p := range k {
+				sum = FMA(a[i*ars+p*acs], b[p*ldb+j], sum)
+			}
+			w[i*ldw+j] -= float32(lr * sum)
 		}
 	}
 }

@@ -30,11 +30,7 @@ func guarded(n int, fill func(i int) float32) (body []float32, intact func() boo
 	}
 }
 
-// forMatmuls runs f for each matmul that this machine has. purego builds have
-// only the oracle, which the formula test below checks by itself.
-type matmulFunc func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int)
-
-func checkMatmul(t *testing.T, mm matmulFunc, m, n, k int, trans bool, extra int, gen func() float32) {
+func checkMatmul(t *testing.T, m, n, k int, trans bool, extra int, gen func() float32) {
 	t.Helper()
 	ars, acs := k+extra, 1
 	if trans {
@@ -57,7 +53,7 @@ func checkMatmul(t *testing.T, mm matmulFunc, m, n, k int, trans bool, extra int
 	c, intact := guarded(size(m, ldc, n), fill)
 	old := append([]float32(nil), c...)
 	if m > 0 && n > 0 && k > 0 {
-		mm(m, n, k, a, ars, acs, b, ldb, c, ldc)
+		GemmAdd(m, n, k, a, ars, acs, b, ldb, c, ldc)
 	}
 	if !intact() {
 		t.Fatalf("m=%d n=%d k=%d trans=%v: wrote outside C", m, n, k, trans)
@@ -76,31 +72,29 @@ func checkMatmul(t *testing.T, mm matmulFunc, m, n, k int, trans bool, extra int
 	}
 }
 
-func TestMatmul(t *testing.T) {
-	for name, mm := range matmuls() {
-		t.Run(name, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(5, 6))
-			normal := func() float32 { return float32(r.NormFloat64()) }
-			wild := func() float32 { // infinities, NaN, subnormals, huge values
-				if r.IntN(4) == 0 {
-					return math.Float32frombits(r.Uint32())
-				}
-				return normal()
+func TestGemmBits(t *testing.T) {
+	forLevels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 6))
+		normal := func() float32 { return float32(r.NormFloat64()) }
+		wild := func() float32 { // infinities, NaN, subnormals, huge values
+			if r.IntN(4) == 0 {
+				return math.Float32frombits(r.Uint32())
 			}
-			for m := range 10 {
-				for n := range 36 {
-					for _, k := range []int{0, 1, 2, 7} {
-						checkMatmul(t, mm, m, n, k, n%2 == 0, m%3, normal)
-					}
+			return normal()
+		}
+		for m := range 10 {
+			for n := range 36 {
+				for _, k := range []int{0, 1, 2, 7} {
+					checkMatmul(t, m, n, k, n%2 == 0, m%3, normal)
 				}
 			}
-			for range 300 {
-				checkMatmul(t, mm, r.IntN(41), r.IntN(41), r.IntN(41), r.IntN(2) == 0, r.IntN(4), wild)
-			}
-			checkMatmul(t, mm, 5, 17, 2*4096+3, false, 0, normal) // several calls of the assembly
-			checkMatmul(t, mm, 5, 17, 4096, true, 1, normal)
-		})
-	}
+		}
+		for range 300 {
+			checkMatmul(t, r.IntN(41), r.IntN(41), r.IntN(41), r.IntN(2) == 0, r.IntN(4), wild)
+		}
+		checkMatmul(t, 5, 17, 2*4096+3, false, 0, normal) // several calls of the assembly
+		checkMatmul(t, 5, 17, 4096, true, 1, normal)
+	})
 }
 
 func TestGemmOverwrites(t *testing.T) {

@@ -2,24 +2,23 @@
 
 package kernel
 
-import "golang.org/x/sys/cpu"
-
-var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
-
-// Name says which matmul runs: "go", or "avx2".
-func Name() string {
-	if hasAVX2 {
-		return "avx2"
+func matmul(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ldb, bss int, c []float32, ldc int, add bool) {
+	if level == levelGo {
+		matmulGo(m, n, segs, k, a, ars, acs, ass, b, ldb, bss, c, ldc, add)
+		return
 	}
-	return "go"
+	if !add {
+		for i := range m {
+			clear(c[i*ldc:][:n])
+		}
+	}
+	for s := range segs {
+		matmulAVX2(m, n, k, a[s*ass:], ars, acs, b[s*bss:], ldb, c, ldc)
+	}
 }
 
-func matmul(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
-	if hasAVX2 {
-		matmulAVX2(m, n, k, a, ars, acs, b, ldb, c, ldc)
-	} else {
-		matmulGo(m, n, k, a, ars, acs, b, ldb, c, ldc)
-	}
+func descend(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []float32, ldw int, lr float32) {
+	descendGo(m, n, k, a, ars, acs, b, ldb, w, ldw, lr)
 }
 
 // maxTerms bounds one call of an assembly loop, which the scheduler cannot
@@ -30,7 +29,7 @@ const maxTerms = 4096
 // laneMask[8−w:] has w lanes on, then 8−w off.
 var laneMask = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 
-// matmulAVX2 is matmulGo with C cut into tiles of 4×16, and 4×8 and 1×8 (masked)
+// matmulAVX2 is C += A·B with C cut into tiles of 4×16, and 4×8 and 1×8 (masked)
 // at the edges. Gemm has checked the slices against the shapes; m, n, k > 0.
 func matmulAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
 	for p := 0; p < k; p += maxTerms {

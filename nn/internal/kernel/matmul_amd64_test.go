@@ -2,10 +2,13 @@
 
 package kernel
 
-func matmuls() map[string]matmulFunc {
-	all := map[string]matmulFunc{"go": matmulGo}
-	if hasAVX2 {
-		all["avx2"] = matmulAVX2
+import "testing"
+
+// forLevels runs f once for each level that this machine has.
+func forLevels(t *testing.T, f func(t *testing.T)) {
+	defer func(l int) { level = l }(level)
+	for l := levelGo; l <= bestLevel; l++ {
+		level = l
+		t.Run(levelNames[l], f)
 	}
-	return all
 }

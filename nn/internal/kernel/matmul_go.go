@@ -2,9 +2,10 @@
 
 package kernel
 
-// Name says which matmul runs: "go", or "avx2".
-func Name() string { return "go" }
+func matmul(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ldb, bss int, c []float32, ldc int, add bool) {
+	matmulGo(m, n, segs, k, a, ars, acs, ass, b, ldb, bss, c, ldc, add)
+}
 
-func matmul(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
-	matmulGo(m, n, k, a, ars, acs, b, ldb, c, ldc)
+func descend(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []float32, ldw int, lr float32) {
+	descendGo(m, n, k, a, ars, acs, b, ldb, w, ldw, lr)
 }

@@ -2,4 +2,7 @@
 
 package kernel
 
-func matmuls() map[string]matmulFunc { return map[string]matmulFunc{"go": matmulGo} }
+import "testing"
+
+// forLevels runs f once for each level that this machine has.
+func forLevels(t *testing.T, f func(t *testing.T)) { t.Run(Name(), f) }
