@@ -54,9 +54,10 @@ var conv2dKind = kind{
 	build: func(c *compiler, n *node) op { return newConv(c, n) },
 }
 
-// conv works on one example at a time, padded in scratch. It copies no windows: for
-// each row of outputs, one or more calls of GemmAdd read the padded image through
-// strides, for each kernel row, or where taps are not adjacent for each tap.
+// conv works on one example at a time, padded in scratch. It copies no windows: a row
+// of outputs is one product that reads the padded image through strides, whose
+// segments are the window's rows, or where taps are not adjacent one for each row of
+// the window, whose segments are its taps.
 type conv struct {
 	window
 	w, b   []float32 // (kh,kw,C/G,units), (units)
@@ -75,6 +76,12 @@ type conv struct {
 	segments int // runs of adjacent values in a window, in the order of the weights
 	run      int // values of one
 	perRow   int // runs in a kernel row
+
+	// One product has joint runs, joinStep apart in the image, and products of them
+	// make a window.
+	products, joint, joinStep int
+
+	gather bool // ∂x is made from padded errors, not scattered to a padded ∂x
 }
 
 func newConv(k *compiler, n *node) *conv {
@@ -97,9 +104,20 @@ func newConv(k *compiler, n *node) *conv {
 		c.perRow, c.run = 1, v.kernel[1]*c.ci
 	}
 	c.segments = v.kernel[0] * c.perRow
-	k.scratch(2*c.image + n.entries[0].Len) // padded x, padded ∂x, transposed weights
+	c.products, c.joint, c.joinStep = v.kernel[0], c.perRow, v.dilation[1]*v.channels
+	if c.perRow == 1 {
+		c.products, c.joint, c.joinStep = 1, v.kernel[0], v.dilation[0]*c.pitch
+	}
+	one := [2]int{1, 1}
+	c.gather = c.groups == 1 && v.stride == one && v.dilation == one && v.padding[0] < v.kernel[0] && v.padding[1] < v.kernel[1]
+	k.scratch(n.entries[0].Len + max(2*c.image, c.image+c.errorRows()*c.errorPitch())) // turned weights, padded x, padded ∂x or errors
 	return c
 }
+
+// errorRows and errorPitch return the rows, and the values of one, of an example's
+// errors with the halo that a convolution needs which gives ∂x.
+func (c *conv) errorRows() int  { return c.in[0] + c.kernel[0] - 1 }
+func (c *conv) errorPitch() int { return (c.in[1] + c.kernel[1] - 1) * c.units }
 
 // segment returns where in a window run s lies.
 func (c *conv) segment(s int) int { return c.tap(s/c.perRow, s%c.perRow) }
@@ -111,7 +129,7 @@ func (c *conv) tap(ky, kx int) int {
 // halo clears the scratch of padded images.
 func (c *conv) halo(w *work) {
 	if c.padding != [2]int{} {
-		clear(w.tmp[:c.image])
+		clear(w.tmp[len(c.w):][:c.image])
 	}
 }
 
@@ -123,7 +141,7 @@ func (c *conv) pad(x []float32, i int, w *work) []float32 {
 	if c.padding == [2]int{} {
 		return x
 	}
-	p := w.tmp[:c.image]
+	p := w.tmp[len(c.w):][:c.image]
 	for y := range c.in[0] {
 		copy(p[c.inside(y):], x[y*row:][:row])
 	}
@@ -136,37 +154,75 @@ func (c *conv) inside(y int) int { return (y+c.padding[0])*c.pitch + c.padding[1
 // forward: each sum over (ky, kx, c), ascending from +0, one FMA a term (those of
 // the padding too), then the bias.
 func (c *conv) forward(y, x []float32, n int, w *work) {
-	clear(y)
 	c.halo(w)
 	for i := range n {
 		p := c.pad(x, i, w)
 		for r := range c.rows {
 			out := y[(i*c.rows+r)*c.cols*c.units:][:c.cols*c.units]
 			for g := range c.groups {
-				for s := range c.segments {
-					kernel.GemmAdd(c.cols, c.co, c.run, p[r*c.rowStep+c.segment(s)+g*c.ci:], c.colStep, 1,
-						c.w[s*c.run*c.units+g*c.co:], c.units, out[g*c.co:], c.units)
+				for k := range c.products {
+					s := k * c.joint
+					kernel.GemmSegments(c.cols, c.co, c.joint, c.run, p[r*c.rowStep+c.segment(s)+g*c.ci:], c.colStep, 1, c.joinStep,
+						c.w[s*c.run*c.units+g*c.co:], c.units, c.run*c.units, out[g*c.co:], c.units, k > 0)
 				}
+			}
+			if c.bias {
+				addRows(out, c.b, c.cols)
 			}
 		}
 	}
-	if c.bias {
-		addRows(y, c.b, n*c.rows*c.cols)
+}
+
+// backward: each sum over (oy, ox, j), ascending from +0, one FMA a term: a
+// convolution of δ with the kernel turned by half a circle.
+func (c *conv) backward(dx, dy, _, _ []float32, n int, w *work) {
+	switch {
+	case dx == nil:
+	case c.gather:
+		c.backwardGather(dx, dy, n, w)
+	default:
+		c.backwardScatter(dx, dy, n, w)
 	}
 }
 
-// backward: each sum over (oy, ox, j), ascending from +0, one FMA a term: the terms
-// and order of a forward convolution of δ with the kernel turned by half a circle,
-// without the zeros that a stride would put between the errors. Row by row of δ, each
-// tap, from the last to the first, adds its products to the padded ∂x.
-func (c *conv) backward(dx, dy, _, _ []float32, n int, w *work) {
-	if dx == nil {
-		return
-	}
+// backwardGather makes a row of ∂x in one product, whose segments are the kernel's
+// rows. The halo around the errors adds zeros.
+func (c *conv) backwardGather(dx, dy []float32, n int, w *work) {
 	taps := c.kernel[0] * c.kernel[1]
-	turned := w.tmp[2*c.image:][:len(c.w)] // (kh,kw,units,C/G)
+	turned := w.tmp[:len(c.w)] // (kh,kw,units,ci), the taps in reverse
 	for t := range taps {
-		kernel.Transpose(turned[t*c.ci*c.units:], c.w[t*c.ci*c.units:], c.ci, c.units)
+		kernel.Transpose(turned[(taps-1-t)*c.ci*c.units:][:c.ci*c.units], c.w[t*c.ci*c.units:][:c.ci*c.units], c.ci, c.units)
+	}
+	pitch, run, row := c.errorPitch(), c.kernel[1]*c.units, c.out[1]*c.units
+	padded := row != pitch || c.out[0] != c.errorRows()
+	e := w.tmp[len(c.w)+c.image:][:c.errorRows()*pitch]
+	if padded {
+		clear(e)
+	}
+	for i := range n {
+		errs := dy[i*c.out[0]*row:][:c.out[0]*row]
+		if padded {
+			at := (c.kernel[0]-1-c.padding[0])*pitch + (c.kernel[1]-1-c.padding[1])*c.units
+			for r := range c.out[0] {
+				copy(e[at+r*pitch:], errs[r*row:][:row])
+			}
+			errs = e
+		}
+		for r := range c.in[0] {
+			kernel.GemmSegments(c.in[1], c.ci, c.kernel[0], run, errs[r*pitch:], c.units, 1, pitch,
+				turned, c.ci, run*c.ci, dx[(i*c.in[0]+r)*c.in[1]*c.ci:], c.ci, false)
+		}
+	}
+}
+
+// backwardScatter makes no products with the zeros that a stride would put between the
+// errors: row by row of δ, each tap, from the last to the first, adds its products to
+// the padded ∂x. Terms and order are backwardGather's.
+func (c *conv) backwardScatter(dx, dy []float32, n int, w *work) {
+	taps := c.kernel[0] * c.kernel[1]
+	turned := w.tmp[:len(c.w)] // (kh,kw,units,C/G)
+	for t := range taps {
+		kernel.Transpose(turned[t*c.ci*c.units:][:c.ci*c.units], c.w[t*c.ci*c.units:][:c.ci*c.units], c.ci, c.units)
 	}
 	row := c.in[1] * c.channels
 	size := c.in[0] * row
@@ -174,7 +230,7 @@ func (c *conv) backward(dx, dy, _, _ []float32, n int, w *work) {
 		d := dx[i*size:][:size]
 		p := d
 		if c.padding != [2]int{} {
-			p = w.tmp[c.image:][:c.image]
+			p = w.tmp[len(c.w)+c.image:][:c.image]
 		}
 		clear(p)
 		for r := range c.rows {
@@ -195,31 +251,34 @@ func (c *conv) backward(dx, dy, _, _ []float32, n int, w *work) {
 	}
 }
 
-// grad: each sum over (example, oy, ox), ascending from +0.
+// grad: each sum over (example, oy, ox), ascending from +0. Workers share the rows of
+// the weights; a product's segments are the rows of an example's outputs.
 func (c *conv) grad(g, dy, x []float32, n int, w *work) {
-	size := c.segments * c.run * c.units
+	rows := c.segments * c.run
 	if c.bias {
-		sumShare(g[c.at+size:][:c.units], dy, n*c.rows*c.cols, c.units, w)
+		sumShare(g[c.at+rows*c.units:][:c.units], dy, n*c.rows*c.cols, c.units, w)
 	}
-	lo, hi := w.share(c.co, 16)
+	unit := 1
+	if c.run >= 32 {
+		unit = 8
+	}
+	lo, hi := w.share(rows, unit)
 	if lo == hi {
 		return
 	}
-	g = g[c.at:][:size]
-	for r := range size / c.co {
-		clear(g[r*c.co+lo : r*c.co+hi])
-	}
+	g = g[c.at:][:rows*c.units]
 	c.halo(w)
 	for i := range n {
 		p := c.pad(x, i, w)
-		for r := range c.rows {
-			e := dy[(i*c.rows+r)*c.cols*c.units:][:c.cols*c.units]
+		e := dy[i*c.rows*c.cols*c.units:][:c.rows*c.cols*c.units]
+		for k := lo; k < hi; {
+			s, from := k/c.run, k%c.run
+			m := min(c.run-from, hi-k)
 			for q := range c.groups {
-				for s := range c.segments {
-					kernel.GemmAdd(c.run, hi-lo, c.cols, p[r*c.rowStep+c.segment(s)+q*c.ci:], 1, c.colStep,
-						e[q*c.co+lo:], c.units, g[s*c.run*c.units+q*c.co+lo:], c.units)
-				}
+				kernel.GemmSegments(m, c.co, c.rows, c.cols, p[c.segment(s)+q*c.ci+from:], 1, c.colStep, c.rowStep,
+					e[q*c.co:], c.units, c.cols*c.units, g[k*c.units+q*c.co:], c.units, i > 0)
 			}
+			k += m
 		}
 	}
 }
