@@ -189,15 +189,3 @@ func TestTranspose(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkGemm(b *testing.B) {
-	for _, s := range [][3]int{{4, 1, 13}, {32, 32, 64}, {32, 512, 512}} {
-		b.Run(fmt.Sprintf("%dx%dx%d", s[0], s[1], s[2]), func(b *testing.B) {
-			x, w, y := make([]float32, s[0]*s[2]), make([]float32, s[2]*s[1]), make([]float32, s[0]*s[1])
-			for b.Loop() {
-				Gemm(s[0], s[1], s[2], x, s[2], 1, w, s[1], y, s[1])
-			}
-			b.ReportMetric(2*float64(s[0]*s[1]*s[2])*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-		})
-	}
-}

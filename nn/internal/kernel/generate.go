@@ -1,5 +1,6 @@
 package kernel
 
 // The generators are a module of their own, so that what they need is not in this
-// one's go.mod. They write the assembly and its stubs, which are committed.
+// one's go.mod. What they write is committed.
 
+//go:generate go run -C asm ./gemm -out ../tiles_amd64.s

@@ -3,7 +3,11 @@
 package kernel
 
 func matmul(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ldb, bss int, c []float32, ldc int, add bool) {
-	if level == levelGo {
+	switch level {
+	case levelAVX512:
+		matmul512(m, n, segs, k, a, ars, acs, ass, b, ldb, bss, c, ldc, add)
+		return
+	case levelGo:
 		matmulGo(m, n, segs, k, a, ars, acs, ass, b, ldb, bss, c, ldc, add)
 		return
 	}
@@ -21,10 +25,8 @@ func descend(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []f
 	descendGo(m, n, k, a, ars, acs, b, ldb, w, ldw, lr)
 }
 
-// maxTerms bounds one call of an assembly loop, which the scheduler cannot
-// interrupt, to some microseconds. Between calls the accumulators rest in C,
-// which loses nothing: C is float32 too.
-const maxTerms = 4096
+// maxTermsAVX2 is maxTerms for the loops below.
+const maxTermsAVX2 = 4096
 
 // laneMask[8−w:] has w lanes on, then 8−w off.
 var laneMask = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
@@ -32,8 +34,8 @@ var laneMask = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 // matmulAVX2 is C += A·B with C cut into tiles of 4×16, and 4×8 and 1×8 (masked)
 // at the edges. Gemm has checked the slices against the shapes; m, n, k > 0.
 func matmulAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
-	for p := 0; p < k; p += maxTerms {
-		kk := min(maxTerms, k-p)
+	for p := 0; p < k; p += maxTermsAVX2 {
+		kk := min(maxTermsAVX2, k-p)
 		j := 0
 		for ; j+16 <= n; j += 16 {
 			i := 0
