@@ -99,9 +99,28 @@ func Transpose(dst, src []float32, m, n int) {
 		copy(dst[:m*n], src[:m*n])
 		return
 	}
+	TransposeRows(dst, m, src, n, m, n)
+}
+
+// TransposeRows writes dst[j·ldd + i] = src[i·lds + j] for i < m, j < n.
+func TransposeRows(dst []float32, ldd int, src []float32, lds, m, n int) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	_, _ = dst[(n-1)*ldd+m-1], src[(m-1)*lds+n-1]
+	mm, nn := transposed(m, n)
+	for i := 0; i < mm; i += 16 {
+		for j := 0; j < nn; j += 16 {
+			transposeLoop(&dst[j*ldd+i], ldd, &src[i*lds+j], lds)
+		}
+	}
 	for i := range m {
-		for j, v := range src[i*n:][:n] {
-			dst[j*m+i] = v
+		from := nn
+		if i >= mm {
+			from = 0
+		}
+		for j, v := range src[i*lds:][from:n] {
+			dst[(from+j)*ldd+i] = v
 		}
 	}
 }

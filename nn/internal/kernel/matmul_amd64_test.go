@@ -12,3 +12,10 @@ func forLevels(t *testing.T, f func(t *testing.T)) {
 		t.Run(levelNames[l], f)
 	}
 }
+
+// inGo runs f with the loops in Go.
+func inGo(f func()) {
+	defer func(l int) { level = l }(level)
+	level = levelGo
+	f()
+}
