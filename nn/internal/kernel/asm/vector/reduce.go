@@ -1,0 +1,302 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// sums is how many float64 run side by side, whatever the width: column ℓ of a block of
+// 16, or elements ℓ, ℓ+16, … of a vector.
+const sums = 16
+
+// doubles is 16 float64 in registers.
+type doubles []VecVirtual
+
+// half is the float32 that one register of float64 comes from.
+func (l *lanes) half() VecVirtual {
+	if l.wide {
+		return YMM()
+	}
+	return XMM()
+}
+
+func (l *lanes) parts() int { return 2 * sums * 4 / l.bytes() }
+
+func (l *lanes) loadDoubles(p Register) doubles {
+	var d doubles
+	for i := range l.parts() {
+		v := l.vec()
+		VMOVUPD(Mem{Base: p, Disp: i * l.bytes()}, v)
+		d = append(d, v)
+	}
+	return d
+}
+
+func (l *lanes) storeDoubles(d doubles, p Register) {
+	for i, v := range d {
+		VMOVUPD(v, Mem{Base: p, Disp: i * l.bytes()})
+	}
+}
+
+// part returns the address of the i-th part of 16 float32 at m.
+func (l *lanes) part(m Mem, i int) Mem {
+	m.Disp += i * l.bytes() / 2
+	return m
+}
+
+// widen returns part i of 16 float32 at m as float64.
+func (l *lanes) widen(m Mem, i int) VecVirtual {
+	v := l.vec()
+	VCVTPS2PD(l.part(m, i), v)
+	return v
+}
+
+// blocks writes a loop over the 16·(n/16) first elements of vectors.
+func blocks(name, params string, pointers []string, wide bool, setup func(l *lanes) func(at func(string) Mem), end func(l *lanes)) {
+	if wide {
+		name += "AVX512"
+	} else {
+		name += "AVX2"
+	}
+	TEXT(name, NOSPLIT, "func("+params+")")
+	l := &lanes{wide: wide}
+	n := Load(Param("n"), GP64())
+	bases := map[string]Register{}
+	for _, p := range pointers {
+		bases[p] = Load(Param(p), GP64())
+	}
+	body := setup(l)
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	CMPQ(n, U8(sums))
+	JLT(LabelRef("done"))
+	body(func(p string) Mem { return Mem{Base: bases[p], Index: i, Scale: 1} })
+	ADDQ(U8(4*sums), i)
+	SUBQ(U8(sums), n)
+	JMP(LabelRef("loop"))
+	Label("done")
+	end(l)
+	VZEROUPPER()
+	RET()
+}
+
+func reductions() {
+	for _, wide := range []bool{false, true} {
+		var acc doubles
+		var s Register
+		begin := func(l *lanes) {
+			s = Load(Param("s"), GP64())
+			acc = l.loadDoubles(s)
+		}
+		end := func(l *lanes) { l.storeDoubles(acc, s) }
+		blocks("dot", "n int, a, b *float32, s *float64", []string{"a", "b"}, wide, func(l *lanes) func(func(string) Mem) {
+			begin(l)
+			return func(at func(string) Mem) {
+				for i, d := range acc {
+					VFMADD231PD(l.widen(at("a"), i), l.widen(at("b"), i), d) // the product is exact
+				}
+			}
+		}, end)
+		blocks("sum", "n int, a *float32, s *float64", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+			begin(l)
+			return func(at func(string) Mem) {
+				for i, d := range acc {
+					VADDPD(l.widen(at("a"), i), d, d)
+				}
+			}
+		}, end)
+		blocks("deviation", "n int, a *float32, mean float64, s *float64", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+			x, mean := XMM(), l.vec()
+			Load(Param("mean"), x)
+			VBROADCASTSD(x, mean)
+			begin(l)
+			return func(at func(string) Mem) {
+				for i, d := range acc {
+					v := l.widen(at("a"), i)
+					VSUBPD(mean, v, v)
+					VMULPD(v, v, v)
+					VADDPD(v, d, d)
+				}
+			}
+		}, end)
+		var most []VecVirtual
+		blocks("greatest", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+			l.declare(signs)
+			s = Load(Param("s"), GP64())
+			most = nil
+			for i := range 64 / l.bytes() {
+				v := l.vec()
+				VMOVUPS(Mem{Base: s, Disp: i * l.bytes()}, v)
+				most = append(most, v)
+			}
+			return func(at func(string) Mem) {
+				for i, d := range most {
+					m := at("a")
+					m.Disp = i * l.bytes()
+					VPMAXSD(l.abs(l.load(m)), d, d) // patterns of magnitudes: a NaN is the greatest
+				}
+			}
+		}, func(l *lanes) {
+			for i, d := range most {
+				VMOVUPS(d, Mem{Base: s, Disp: i * l.bytes()})
+			}
+		})
+	}
+}
+
+// columns writes loops over the rows of 16 columns, ld bytes apart.
+func columns() {
+	for _, wide := range []bool{false, true} {
+		column("colSum", "rows int, a *float32, ld int, s *float64", []string{"a"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+			s := Load(Param("s"), GP64())
+			acc := l.loadDoubles(s)
+			return func(at func(string) Mem) {
+				for i, d := range acc {
+					VADDPD(l.widen(at("a"), i), d, d)
+				}
+			}, func() { l.storeDoubles(acc, s) }
+		})
+		column("colSquare", "rows int, a *float32, ld int, mean, s *float64", []string{"a"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+			s := Load(Param("s"), GP64())
+			mean, acc := l.loadDoubles(Load(Param("mean"), GP64())), l.loadDoubles(s)
+			return func(at func(string) Mem) {
+				for i, d := range acc {
+					v := l.widen(at("a"), i)
+					VSUBPD(mean[i], v, v)
+					VMULPD(v, v, v)
+					VADDPD(v, d, d)
+				}
+			}, func() { l.storeDoubles(acc, s) }
+		})
+		// Σ δ and Σ δ·x̂, x̂ = (x − mean)·inverse in float32.
+		column("colErrors", "rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64", []string{"dy", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+			sp, dp := Load(Param("sum"), GP64()), Load(Param("dot"), GP64())
+			sum, dot := l.loadDoubles(sp), l.loadDoubles(dp)
+			mean, inverse := Load(Param("mean"), GP64()), Load(Param("inverse"), GP64())
+			return func(at func(string) Mem) {
+				for i := range sum {
+					e := l.widen(at("dy"), i)
+					VADDPD(e, sum[i], sum[i])
+					h, hat := l.half(), l.vec()
+					VMOVUPS(l.part(at("x"), i), h)
+					VSUBPS(l.part(Mem{Base: mean}, i), h, h)
+					VMULPS(l.part(Mem{Base: inverse}, i), h, h)
+					VCVTPS2PD(h, hat)
+					VFMADD231PD(e, hat, dot[i]) // the product is exact
+				}
+			}, func() { l.storeDoubles(sum, sp); l.storeDoubles(dot, dp) }
+		})
+		// y = gamma·x̂ + beta.
+		column("colNorm", "rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32", []string{"y", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+			mean, inverse, gamma, beta := fixed(l, "mean"), fixed(l, "inverse"), fixed(l, "gamma"), fixed(l, "beta")
+			return func(at func(string) Mem) {
+				for i := range 64 / l.bytes() {
+					x, y := at("x"), at("y")
+					x.Disp, y.Disp = i*l.bytes(), i*l.bytes()
+					h := l.mul(l.sub(l.load(x), mean[i]), inverse[i])
+					l.store(l.add(l.mul(h, gamma[i]), beta[i]), y)
+				}
+			}, func() {}
+		})
+		// dx = factor·((δ − a) − x̂·b).
+		column("colBack", "rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32", []string{"dx", "dy", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+			mean, inverse, a, b, factor := fixed(l, "mean"), fixed(l, "inverse"), fixed(l, "a"), fixed(l, "b"), fixed(l, "factor")
+			return func(at func(string) Mem) {
+				for i := range 64 / l.bytes() {
+					x, dy, dx := at("x"), at("dy"), at("dx")
+					x.Disp, dy.Disp, dx.Disp = i*l.bytes(), i*l.bytes(), i*l.bytes()
+					h := l.mul(l.sub(l.load(x), mean[i]), inverse[i])
+					l.store(l.mul(l.sub(l.sub(l.load(dy), a[i]), l.mul(h, b[i])), factor[i]), dx)
+				}
+			}, func() {}
+		})
+	}
+}
+
+// fixed returns the addresses of 16 float32 that do not move, in vectors.
+func fixed(l *lanes, name string) []Mem {
+	p := Load(Param(name), GP64())
+	var out []Mem
+	for i := range 64 / l.bytes() {
+		out = append(out, Mem{Base: p, Disp: i * l.bytes()})
+	}
+	return out
+}
+
+func column(name, params string, pointers []string, wide bool, setup func(l *lanes) (body func(func(string) Mem), end func())) {
+	if wide {
+		name += "AVX512"
+	} else {
+		name += "AVX2"
+	}
+	TEXT(name, NOSPLIT, "func("+params+")")
+	l := &lanes{wide: wide}
+	rows, ld, i := Load(Param("rows"), GP64()), Load(Param("ld"), GP64()), GP64()
+	bases := map[string]Register{}
+	for _, p := range pointers {
+		bases[p] = Load(Param(p), GP64())
+	}
+	body, end := setup(l)
+	XORQ(i, i)
+	TESTQ(rows, rows)
+	JLE(LabelRef("done"))
+	Label("loop")
+	body(func(p string) Mem { return Mem{Base: bases[p], Index: i, Scale: 1} })
+	ADDQ(ld, i)
+	DECQ(rows)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	end()
+	VZEROUPPER()
+	RET()
+}
+
+// transpose writes transpose16AVX512: dst[j·ldd + i] = src[i·lds + j] of a 16×16 block,
+// strides in bytes.
+func transpose() {
+	TEXT("transpose16AVX512", NOSPLIT, "func(dst *float32, ldd int, src *float32, lds int)")
+	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
+	src, lds := Load(Param("src"), GP64()), Load(Param("lds"), GP64())
+	v := make([]VecVirtual, 16)
+	for i := range v {
+		v[i] = ZMM()
+		VMOVUPS(Mem{Base: src}, v[i])
+		ADDQ(lds, src)
+	}
+	pair := func(lo, hi func(a, b, d VecVirtual), step int) {
+		out := make([]VecVirtual, 16)
+		for i := range 16 {
+			if i&step == 0 {
+				out[i], out[i+step] = ZMM(), ZMM()
+				lo(v[i], v[i+step], out[i])
+				hi(v[i], v[i+step], out[i+step])
+			}
+		}
+		v = out
+	}
+	pair(func(a, b, d VecVirtual) { VUNPCKLPS(b, a, d) }, func(a, b, d VecVirtual) { VUNPCKHPS(b, a, d) }, 1)
+	pair(func(a, b, d VecVirtual) { VUNPCKLPD(b, a, d) }, func(a, b, d VecVirtual) { VUNPCKHPD(b, a, d) }, 2)
+	pair(func(a, b, d VecVirtual) { VSHUFF32X4(U8(0x88), b, a, d) }, func(a, b, d VecVirtual) { VSHUFF32X4(U8(0xdd), b, a, d) }, 4)
+	pair(func(a, b, d VecVirtual) { VSHUFF32X4(U8(0x88), b, a, d) }, func(a, b, d VecVirtual) { VSHUFF32X4(U8(0xdd), b, a, d) }, 8)
+	// Which column each register holds.
+	column := make([]int, 16)
+	for i := range 16 {
+		// after the two unpacks register i of a group of four holds column bits 0 and 1 swapped
+		lane := (i&1)<<1 | (i&2)>>1
+		column[i] = lane | (i & 4) | (i & 8)
+	}
+	row := GP64()
+	for c := range 16 {
+		for i, k := range column {
+			if k == c {
+				MOVQ(dst, row)
+				VMOVUPS(v[i], Mem{Base: row})
+				ADDQ(ldd, dst)
+			}
+		}
+	}
+	VZEROUPPER()
+	RET()
+}

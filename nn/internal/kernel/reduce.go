@@ -1,0 +1,196 @@
+package kernel
+
+import "math"
+
+// Sums over a vector run side by side in 16 float64, element j in the (j mod 16)-th, and
+// are added up by halves: the same on every machine.
+type lanes16 [16]float64
+
+func (s *lanes16) total() float64 {
+	for w := 8; w > 0; w /= 2 {
+		for i := range w {
+			s[i] += s[i+w]
+		}
+	}
+	return s[0]
+}
+
+// Dot returns Σ_j a_j·b_j in float64; the products are exact. b has at least a's length.
+func Dot(a, b []float32) float64 {
+	var s lanes16
+	b = b[:len(a)]
+	n := blocksOf(len(a))
+	if n > 0 {
+		dotLoop(n, &a[0], &b[0], &s[0])
+	}
+	for j := n; j < len(a); j++ {
+		s[j&15] += float64(float64(a[j]) * float64(b[j]))
+	}
+	return s.total()
+}
+
+// SumSquares returns Σ_j a_j² in float64; the squares are exact, and the sum of float32
+// squares cannot overflow.
+func SumSquares(a []float32) float64 { return Dot(a, a) }
+
+// Sum returns Σ_j a_j in float64.
+func Sum(a []float32) float64 {
+	var s lanes16
+	n := blocksOf(len(a))
+	if n > 0 {
+		sumLoop(n, &a[0], &s[0])
+	}
+	for j := n; j < len(a); j++ {
+		s[j&15] += float64(a[j])
+	}
+	return s.total()
+}
+
+// Deviation returns Σ_j (a_j − mean)² in float64.
+func Deviation(a []float32, mean float64) float64 {
+	var s lanes16
+	n := blocksOf(len(a))
+	if n > 0 {
+		deviationLoop(n, &a[0], mean, &s[0])
+	}
+	for j := n; j < len(a); j++ {
+		d := float64(a[j]) - mean
+		s[j&15] += float64(d * d)
+	}
+	return s.total()
+}
+
+// Greatest returns the greatest magnitude in a, 0 where it is empty, a NaN where there
+// is one.
+func Greatest(a []float32) float32 {
+	var s [16]float32
+	n := blocksOf(len(a))
+	if n > 0 {
+		greatestLoop(n, &a[0], &s[0])
+	}
+	var most uint32 // patterns of magnitudes order as they do, a NaN above all
+	for _, v := range s {
+		most = max(most, math.Float32bits(v))
+	}
+	for _, v := range a[n:] {
+		most = max(most, math.Float32bits(v)&^(1<<31))
+	}
+	return math.Float32frombits(most)
+}
+
+// The functions below work on the columns of matrices with rows of ld values, of which
+// the first len of their per-column arguments; float64 sums run down the rows.
+
+// ColSum adds to s_j the sum of column j of x.
+func ColSum(s []float64, x []float32, ld, rows int) {
+	if rows <= 0 || len(s) == 0 {
+		return
+	}
+	_ = x[(rows-1)*ld+len(s)-1]
+	n := blocksOf(len(s))
+	for j := 0; j < n; j += 16 {
+		colSumLoop(rows, &x[j], ld, &s[j])
+	}
+	if n == len(s) {
+		return
+	}
+	for r := range rows {
+		for j, v := range x[r*ld:][n:len(s)] {
+			s[n+j] += float64(v)
+		}
+	}
+}
+
+// ColSquare adds to s_j the sum of (x − mean_j)² over column j.
+func ColSquare(s []float64, x []float32, ld, rows int, mean []float64) {
+	if rows <= 0 || len(s) == 0 {
+		return
+	}
+	mean = mean[:len(s)]
+	_ = x[(rows-1)*ld+len(s)-1]
+	n := blocksOf(len(s))
+	for j := 0; j < n; j += 16 {
+		colSquareLoop(rows, &x[j], ld, &mean[j], &s[j])
+	}
+	if n == len(s) {
+		return
+	}
+	for r := range rows {
+		for j, v := range x[r*ld:][n:len(s)] {
+			d := float64(v) - mean[n+j]
+			s[n+j] += float64(d * d)
+		}
+	}
+}
+
+// ColErrors adds to sum_j the sum of δ, and to dot_j that of δ·x̂, over column j, with
+// x̂ = (x − mean_j)·inverse_j in float32.
+func ColErrors(sum, dot []float64, dy, x []float32, ld, rows int, mean, inverse []float32) {
+	if rows <= 0 || len(sum) == 0 {
+		return
+	}
+	c := len(sum)
+	dot, mean, inverse = dot[:c], mean[:c], inverse[:c]
+	_, _ = dy[(rows-1)*ld+c-1], x[(rows-1)*ld+c-1]
+	n := blocksOf(c)
+	for j := 0; j < n; j += 16 {
+		colErrorsLoop(rows, &dy[j], &x[j], ld, &mean[j], &inverse[j], &sum[j], &dot[j])
+	}
+	if n == c {
+		return
+	}
+	for r := range rows {
+		for j := n; j < c; j++ {
+			e := float64(dy[r*ld+j])
+			hat := float32((x[r*ld+j] - mean[j]) * inverse[j])
+			sum[j] += e
+			dot[j] += float64(e * float64(hat))
+		}
+	}
+}
+
+// ColNorm writes y = gamma_j·x̂ + beta_j.
+func ColNorm(y, x []float32, ld, rows int, mean, inverse, gamma, beta []float32) {
+	c := len(mean)
+	if rows <= 0 || c == 0 {
+		return
+	}
+	inverse, gamma, beta = inverse[:c], gamma[:c], beta[:c]
+	_, _ = y[(rows-1)*ld+c-1], x[(rows-1)*ld+c-1]
+	n := blocksOf(c)
+	for j := 0; j < n; j += 16 {
+		colNormLoop(rows, &y[j], &x[j], ld, &mean[j], &inverse[j], &gamma[j], &beta[j])
+	}
+	if n == c {
+		return
+	}
+	for r := range rows {
+		for j := n; j < c; j++ {
+			hat := float32((x[r*ld+j] - mean[j]) * inverse[j])
+			y[r*ld+j] = float32(gamma[j]*hat) + beta[j]
+		}
+	}
+}
+
+// ColBack writes ∂x = factor_j·((δ − a_j) − x̂·b_j).
+func ColBack(dx, dy, x []float32, ld, rows int, mean, inverse, a, b, factor []float32) {
+	c := len(mean)
+	if rows <= 0 || c == 0 {
+		return
+	}
+	inverse, a, b, factor = inverse[:c], a[:c], b[:c], factor[:c]
+	_, _, _ = dx[(rows-1)*ld+c-1], dy[(rows-1)*ld+c-1], x[(rows-1)*ld+c-1]
+	n := blocksOf(c)
+	for j := 0; j < n; j += 16 {
+		colBackLoop(rows, &dx[j], &dy[j], &x[j], ld, &mean[j], &inverse[j], &a[j], &b[j], &factor[j])
+	}
+	if n == c {
+		return
+	}
+	for r := range rows {
+		for j := n; j < c; j++ {
+			hat := float32((x[r*ld+j] - mean[j]) * inverse[j])
+			dx[r*ld+j] = factor[j] * float32(float32(dy[r*ld+j]-a[j])-float32(hat*b[j]))
+		}
+	}
+}
