@@ -11,25 +11,11 @@ var reluKind = kind{name: ReLU, shape: sameShape, build: func(*compiler, *node) 
 
 type relu struct{}
 
-func (relu) forward(y, x []float32, _ int, _ *work) {
-	for j, v := range x[:len(y)] {
-		if v <= 0 { // a NaN passes
-			v = 0
-		}
-		y[j] = v
-	}
-}
+func (relu) forward(y, x []float32, _ int, _ *work) { kernel.ReLU(y, x) }
 
 func (relu) backward(dx, dy, _, y []float32, _ int, _ *work) {
-	if dx == nil {
-		return
-	}
-	for j, v := range y {
-		if v > 0 {
-			dx[j] = dy[j]
-		} else {
-			dx[j] = 0
-		}
+	if dx != nil {
+		kernel.ReLUBack(dx, dy, y)
 	}
 }
 
@@ -87,27 +73,12 @@ var geluKind = kind{name: GELU, shape: sameShape, build: func(*compiler, *node) 
 
 type gelu struct{}
 
-func (gelu) forward(y, x []float32, _ int, _ *work) {
-	for j, v := range x[:len(y)] {
-		y[j] = v * normalCDF(v)
-	}
-}
+func (gelu) forward(y, x []float32, _ int, _ *work) { kernel.GELU(y, x) }
 
 func (gelu) backward(dx, dy, x, _ []float32, _ int, _ *work) {
-	if dx == nil {
-		return
+	if dx != nil {
+		kernel.GELUBack(dx, dy, x)
 	}
-	const density = 0.398942280401432678 // 1/√(2π)
-	for j, v := range x[:len(dx)] {
-		d := float32(density * kernel.Exp(float32(-0.5*float32(v*v))))
-		dx[j] = dy[j] * kernel.FMA(v, d, normalCDF(v))
-	}
-}
-
-// normalCDF returns Φ(x), with an absolute error below 2^-23.
-func normalCDF(x float32) float32 {
-	const invSqrt2 = 0.707106781186547524
-	return float32(0.5 * float32(1+kernel.Erf(float32(x*invSqrt2))))
 }
 
 // siluKind: y = x·σ(x); ∂x = δ·σ(x)·(1 + x·(1 − σ(x))) (Elfwing, Uchibe, Doya 2017,
@@ -137,18 +108,11 @@ var tanhKind = kind{name: Tanh, shape: sameShape, build: func(*compiler, *node) 
 
 type tanh struct{}
 
-func (tanh) forward(y, x []float32, _ int, _ *work) {
-	for j, v := range x[:len(y)] {
-		y[j] = kernel.Tanh(v)
-	}
-}
+func (tanh) forward(y, x []float32, _ int, _ *work) { kernel.TanhOf(y, x) }
 
 func (tanh) backward(dx, dy, _, y []float32, _ int, _ *work) {
-	if dx == nil {
-		return
-	}
-	for j, v := range y {
-		dx[j] = dy[j] * kernel.FMA(-v, v, 1)
+	if dx != nil {
+		kernel.TanhBack(dx, dy, y)
 	}
 }
 
@@ -157,11 +121,7 @@ var sigmoidKind = kind{name: Sigmoid, shape: sameShape, build: func(*compiler, *
 
 type sigmoid struct{}
 
-func (sigmoid) forward(y, x []float32, _ int, _ *work) {
-	for j, v := range x[:len(y)] {
-		y[j] = kernel.Sigmoid(v)
-	}
-}
+func (sigmoid) forward(y, x []float32, _ int, _ *work) { kernel.SigmoidOf(y, x) }
 
 func (sigmoid) backward(dx, dy, _, y []float32, _ int, _ *work) {
 	if dx == nil {
@@ -183,7 +143,7 @@ func (s softmaxOp) forward(y, x []float32, _ int, _ *work) { softmax(y, x, len(y
 
 func (s softmaxOp) backward(dx, dy, _, y []float32, _ int, _ *work) {
 	if dx != nil {
-		softmaxBackward(dx, dy, y, len(y)/s.width, s.width)
+		softmaxBackward(dx, dy, y, len(y)/s.width, s.width, 1)
 	}
 }
 
@@ -203,28 +163,23 @@ func softmaxRow(y, x []float32) (m, sum float32) {
 			m = v
 		}
 	}
-	for j, v := range x {
-		e := kernel.Exp(v - m)
-		y[j] = e
+	kernel.ExpMinus(y, x, m)
+	for _, e := range y {
 		sum += e
 	}
-	for j := range y {
-		y[j] /= sum
-	}
+	kernel.Div(y, y, sum)
 	return m, sum
 }
 
-// softmaxBackward computes ∂x_j = y_j·(δ_j − Σ_k δ_k·y_k) for each of n rows of
-// c values, the sum in ascending k by FMA from +0.
-func softmaxBackward(dx, dy, y []float32, n, c int) {
+// softmaxBackward computes ∂x_j = y_j·(δ_j − Σ_k δ_k·y_k)·f for each of n rows of c
+// values, the sum in ascending k by FMA from +0.
+func softmaxBackward(dx, dy, y []float32, n, c int, f float32) {
 	for i := range n {
 		d, v, out := dy[i*c:][:c], y[i*c:][:c], dx[i*c:][:c]
 		var dot float32
 		for j := range v {
 			dot = kernel.FMA(d[j], v[j], dot)
 		}
-		for j := range v {
-			out[j] = v[j] * float32(d[j]-dot)
-		}
+		kernel.SoftmaxBack(out, d, v, dot, f)
 	}
 }

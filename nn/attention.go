@@ -136,10 +136,9 @@ func (a *attention) block(r int) (rows, cols int) {
 
 // transposeRows writes dst[j·m + i] = f·src[i·ld + j] for m rows of n values.
 func transposeRows(dst, src []float32, ld, m, n int, f float32) {
-	for i := range m {
-		for j, v := range src[i*ld:][:n] {
-			dst[j*m+i] = f * v
-		}
+	kernel.TransposeRows(dst, m, src, ld, m, n)
+	if f != 1 {
+		kernel.Scale(dst[:m*n], dst[:m*n], f)
 	}
 }
 
@@ -167,10 +166,7 @@ func (a *attention) backward(dx, dy, _, _ []float32, n int, w *work) {
 					clear(ds[i*t+width:][:cols-width])
 				}
 				row := ds[i*t:][:width]
-				softmaxBackward(row, row, p[i*t:][:width], 1, width)
-				for j, s := range row {
-					row[j] = s * a.root
-				}
+				softmaxBackward(row, row, p[i*t:][:width], 1, width, a.root)
 			}
 			kernel.Gemm(rows, d, cols, ds[r*t:], t, 1, key, 3*e, dq[r*3*e:], 3*e)
 		}
@@ -207,7 +203,5 @@ func (a *attention) scale(i int, f float32) {
 		clear(a.o[i*t*e:][:t*e])
 		return
 	}
-	for j, v := range d {
-		d[j] = v * f
-	}
+	kernel.Scale(d, d, f)
 }

@@ -3,6 +3,8 @@ package nn
 import (
 	"fmt"
 	"math"
+
+	"tacit/nn/internal/kernel"
 )
 
 // batchNormKind: per channel c (the last axis), over the N values that a batch has of
@@ -48,7 +50,7 @@ var batchNormKind = kind{
 			*s = c.weights(n.entries[i])
 		}
 		b.part, b.exact = c.takeDoubles(2*c.batch*b.channels), c.takeDoubles(b.channels)
-		for _, s := range []*[]float32{&b.mean, &b.inverse, &b.nextMean, &b.nextVar, &b.sum, &b.dot} {
+		for _, s := range []*[]float32{&b.mean, &b.inverse, &b.nextMean, &b.nextVar, &b.sum, &b.dot, &b.shiftSum, &b.shiftDot, &b.factor} {
 			*s = c.take(b.channels)
 		}
 		return b
@@ -89,18 +91,15 @@ type batchNorm struct {
 	mean, inverse           []float32 // μ and 1/√(v+ε) of the last forward pass
 	nextMean, nextVar       []float32 // the running statistics after the step
 	sum, dot                []float32 // Σ δ and Σ δ·x̂ of the last backward pass
+	shiftSum, shiftDot      []float32 // the same over the values counted; 0 where μ and v are the running ones
+	factor                  []float32 // γ/√(v+ε)
 
 	part  []float64 // (batch, 2·channels): each example's sums
 	exact []float64 // (channels): μ
 }
 
 func (b *batchNorm) forward(y, x []float32, n int, _ *work) {
-	for r := range n * b.positions {
-		out := y[r*b.channels:][:b.channels]
-		for c, v := range x[r*b.channels:][:b.channels] {
-			out[c] = float32(b.gamma[c]*hat(v, b.mean[c], b.inverse[c])) + b.beta[c]
-		}
-	}
+	kernel.ColNorm(y, x, b.channels, n*b.positions, b.mean, b.inverse, b.gamma, b.beta)
 }
 
 // gather takes the statistics of x (n, positions, channels), or the running ones, and
@@ -120,11 +119,7 @@ func (b *batchNorm) gather(x []float32, n int, w *work) {
 	for i := w.lo; i < w.lo+w.n; i++ {
 		sum := b.part[i*b.channels:][:b.channels]
 		clear(sum)
-		for r := range b.positions {
-			for c, v := range x[(i*b.positions+r)*b.channels:][:b.channels] {
-				sum[c] += float64(v)
-			}
-		}
+		kernel.ColSum(sum, x[i*b.positions*b.channels:], b.channels, b.positions)
 	}
 	w.team.Meet()
 	for c := lo; c < hi; c++ {
@@ -136,12 +131,7 @@ func (b *batchNorm) gather(x []float32, n int, w *work) {
 	for i := w.lo; i < w.lo+w.n; i++ {
 		square := b.part[i*b.channels:][:b.channels]
 		clear(square)
-		for r := range b.positions {
-			for c, v := range x[(i*b.positions+r)*b.channels:][:b.channels] {
-				d := float64(v) - b.exact[c]
-				square[c] += float64(d * d)
-			}
-		}
+		kernel.ColSquare(square, x[i*b.positions*b.channels:], b.channels, b.positions, b.exact)
 	}
 	w.team.Meet()
 	for c := lo; c < hi; c++ {
@@ -181,37 +171,27 @@ func (b *batchNorm) gatherErrors(dy, x []float32, n int, w *work) {
 	for i := w.lo; i < w.lo+w.n; i++ {
 		part := b.part[2*i*b.channels:][:2*b.channels]
 		clear(part)
-		sum, dot := part[:b.channels], part[b.channels:]
-		for r := range b.positions {
-			in := x[(i*b.positions+r)*b.channels:][:b.channels]
-			for c, e := range dy[(i*b.positions+r)*b.channels:][:b.channels] {
-				sum[c] += float64(e)
-				dot[c] += float64(float64(e) * float64(hat(in[c], b.mean[c], b.inverse[c])))
-			}
-		}
+		at := i * b.positions * b.channels
+		kernel.ColErrors(part[:b.channels], part[b.channels:], dy[at:], x[at:], b.channels, b.positions, b.mean, b.inverse)
 	}
 	w.team.Meet()
 	lo, hi := w.share(b.channels, 8)
 	for c := lo; c < hi; c++ {
 		b.sum[c], b.dot[c] = float32(b.total(n, 2*b.channels, c)), float32(b.total(n, 2*b.channels, b.channels+c))
+		count := float32(n * b.positions)
+		b.factor[c], b.shiftSum[c], b.shiftDot[c] = float32(b.gamma[c]*b.inverse[c]), 0, 0
+		if w.train {
+			b.shiftSum[c], b.shiftDot[c] = b.sum[c]/count, b.dot[c]/count
+		}
 	}
 	w.team.Meet()
 }
 
-func (b *batchNorm) backward(dx, dy, x, _ []float32, n int, w *work) {
+func (b *batchNorm) backward(dx, dy, x, _ []float32, n int, _ *work) {
 	if dx == nil {
 		return
 	}
-	count := float32(w.total * b.positions)
-	for r := range n * b.positions {
-		in, out := x[r*b.channels:][:b.channels], dx[r*b.channels:][:b.channels]
-		for c, e := range dy[r*b.channels:][:b.channels] {
-			if w.train {
-				e = float32(e-b.sum[c]/count) - float32(hat(in[c], b.mean[c], b.inverse[c])*float32(b.dot[c]/count))
-			}
-			out[c] = float32(b.gamma[c]*b.inverse[c]) * e
-		}
-	}
+	kernel.ColBack(dx, dy, x, b.channels, n*b.positions, b.mean, b.inverse, b.shiftSum, b.shiftDot, b.factor)
 }
 
 func (b *batchNorm) grad(g, _, _ []float32, _ int, w *work) {

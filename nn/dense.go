@@ -62,9 +62,7 @@ func (d *dense) forward(y, x []float32, n int, _ *work) {
 func addRows(y, b []float32, rows int) {
 	for i := range rows {
 		row := y[i*len(b):][:len(b)]
-		for j, v := range b {
-			row[j] += v
-		}
+		kernel.Add(row, row, b)
 	}
 }
 
@@ -134,9 +132,7 @@ func sumShare(db, dy []float32, rows, ld int, w *work) {
 func sumRows(db, dy []float32, rows, ld int) {
 	clear(db)
 	for i := range rows {
-		for j, v := range dy[i*ld:][:len(db)] {
-			db[j] += v
-		}
+		kernel.Add(db, db, dy[i*ld:][:len(db)])
 	}
 }
 
@@ -241,25 +237,10 @@ func withRounding(sum, s float64, terms int) float64 {
 	return float64(norm * norm)
 }
 
-// sumSquares returns Σ_j v_j² in float64, j ascending. The squares are exact; the
-// sum of float32 squares cannot overflow.
-func sumSquares(v []float32) float64 {
-	var s float64
-	for _, x := range v {
-		s += float64(float64(x) * float64(x))
-	}
-	return s
-}
+// sumSquares and dot are kernel's: exact products, summed in float64.
+func sumSquares(v []float32) float64 { return kernel.SumSquares(v) }
 
-// dot returns Σ_j a_j·b_j in float64, j ascending; the products are exact.
-func dot(a, b []float32) float64 {
-	var s float64
-	b = b[:len(a)]
-	for j, x := range a {
-		s += float64(float64(x) * float64(b[j]))
-	}
-	return s
-}
+func dot(a, b []float32) float64 { return kernel.Dot(a, b) }
 
 // wantAxes reports a shape that has not the axes a layer needs.
 func wantAxes(in []int, n int, names string) error {

@@ -22,27 +22,10 @@ var gruKind = recurrentKind(GRU, cell{gates: 3, apart: 1, keeps: 1, forward: gru
 
 func gruForward(h, a, q, prev, _ []float32) {
 	w := len(h)
-	r, z, n := a[:w], a[w:][:w], a[2*w:][:w]
-	q, prev = q[:w], prev[:w]
-	for j := range h {
-		r[j], z[j] = kernel.Sigmoid(r[j]), kernel.Sigmoid(z[j])
-		n[j] = kernel.Tanh(kernel.FMA(r[j], q[j], n[j]))
-		h[j] = kernel.FMA(z[j], prev[j]-n[j], n[j])
-	}
+	kernel.GRU(h, a, a[w:], a[2*w:], q, prev)
 }
 
 func gruBackward(a, q, prev, _, dh, carry []float32) {
 	w := len(dh)
-	gr, gz, gn := a[:w], a[w:][:w], a[2*w:][:w]
-	q, prev, carry = q[:w], prev[:w], carry[:w]
-	for j, d := range dh {
-		r, z, n := gr[j], gz[j], gn[j]
-		d += carry[j]
-		dn := float32(d*(1-z)) * kernel.FMA(-n, n, 1)
-		gr[j] = float32(dn*q[j]) * float32(r*(1-r))
-		gz[j] = float32(d*(prev[j]-n)) * float32(z*(1-z))
-		gn[j] = dn
-		q[j] = dn * r
-		carry[j] = d * z
-	}
+	kernel.GRUBack(a, a[w:], a[2*w:], q, prev, dh, carry)
 }

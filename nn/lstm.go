@@ -20,28 +20,10 @@ var lstmKind = recurrentKind(LSTM, cell{gates: 4, keeps: 2, forward: lstmForward
 
 func lstmForward(h, a, kept, _, before []float32) {
 	n := len(h)
-	i, f, g, o := a[:n], a[n:][:n], a[2*n:][:n], a[3*n:][:n]
-	c, tanhC, was := kept[:n], kept[n:][:n], before[:n]
-	for j := range h {
-		i[j], f[j] = kernel.Sigmoid(i[j]), kernel.Sigmoid(f[j])
-		g[j], o[j] = kernel.Tanh(g[j]), kernel.Sigmoid(o[j])
-		c[j] = kernel.FMA(f[j], was[j], float32(i[j]*g[j]))
-		tanhC[j] = kernel.Tanh(c[j])
-		h[j] = o[j] * tanhC[j]
-	}
+	kernel.LSTM(h, a, a[n:], a[2*n:], a[3*n:], kept, kept[n:], before)
 }
 
 func lstmBackward(a, kept, _, before, dh, carry []float32) {
 	n := len(dh)
-	gi, gf, gg, gout := a[:n], a[n:][:n], a[2*n:][:n], a[3*n:][:n]
-	tanhC, was, carry := kept[n:][:n], before[:n], carry[:n]
-	for j, d := range dh {
-		i, f, g, o, tc := gi[j], gf[j], gg[j], gout[j], tanhC[j]
-		dc := kernel.FMA(float32(d*o), kernel.FMA(-tc, tc, 1), carry[j])
-		gi[j] = float32(dc*g) * float32(i*(1-i))
-		gf[j] = float32(dc*was[j]) * float32(f*(1-f))
-		gg[j] = float32(dc*i) * kernel.FMA(-g, g, 1)
-		gout[j] = float32(d*tc) * float32(o*(1-o))
-		carry[j] = dc * f
-	}
+	kernel.LSTMBack(a, a[n:], a[2*n:], a[3*n:], kept[n:], before, dh, carry)
 }

@@ -3,6 +3,7 @@ package nn
 import (
 	"math"
 
+	"tacit/nn/internal/kernel"
 	"tacit/nn/internal/team"
 )
 
@@ -272,9 +273,7 @@ func (c *chain) scale(i int, f float32) {
 		if u.trained == nil {
 			continue
 		}
-		for j, v := range u.dy[i*u.out:][:u.out] {
-			u.dy[i*u.out+j] = v * f
-		}
+		kernel.Scale(u.dy[i*u.out:][:u.out], u.dy[i*u.out:][:u.out], f)
 		u.trained.scale(i, f)
 	}
 }
@@ -298,7 +297,7 @@ func (c *chain) drop(i int) {
 func (c *chain) descends(x []float32, w *work) bool {
 	for i := range c.units {
 		if u := &c.units[i]; u.descend != nil {
-			u.reach[w.id] = [2]float32{greatest(x[w.lo*u.in:][:w.n*u.in]), greatest(u.dy[w.lo*u.out:][:w.n*u.out])}
+			u.reach[w.id] = [2]float32{kernel.Greatest(x[w.lo*u.in:][:w.n*u.in]), kernel.Greatest(u.dy[w.lo*u.out:][:w.n*u.out])}
 		}
 		x = c.units[i].y
 	}
@@ -318,15 +317,6 @@ func (c *chain) descends(x []float32, w *work) bool {
 		}
 	}
 	return true
-}
-
-// greatest returns the greatest magnitude in v, NaN where there is one.
-func greatest(v []float32) float32 {
-	var m float32
-	for _, x := range v {
-		m = max(m, x, -x)
-	}
-	return m
 }
 
 // descend moves w's share of the parameters of the units that can. x is the chain's

@@ -121,17 +121,6 @@ func (p *Program) SetLearningRate(lr float64) error {
 
 var errGradient = errors.New("a gradient is not finite")
 
-// slope is how a rule sees a gradient: clipped, then with the decay of its weight.
-type slope struct{ factor, decay float32 }
-
-func (s slope) of(g, w float32) float32 {
-	g = float32(g * s.factor)
-	if s.decay != 0 {
-		g += float32(s.decay * w)
-	}
-	return g
-}
-
 // split notes which spans belong to layers that do not descend.
 func (o *optimizer) split(net *chain) {
 	own := map[int]bool{} // offsets of entries that descend
@@ -206,7 +195,7 @@ func (o *optimizer) factor(descending bool) (float32, error) {
 
 // update moves w's share of the parameters along g, scaled by factor.
 func (o *optimizer) update(params, g []float32, factor float32, w *work, descending bool) {
-	s := slope{factor, float32(o.WeightDecay)}
+	s := kernel.Slope{Factor: factor, Decay: float32(o.WeightDecay)}
 	lo, hi := w.share(o.count(descending), 1)
 	for i := lo; i < hi; i++ {
 		p := o.spans[o.index(i, descending)]
@@ -217,11 +206,11 @@ func (o *optimizer) update(params, g []float32, factor float32, w *work, descend
 // move is update without a clip norm for the parameters from offset at on, whose
 // gradient is g.
 func (o *optimizer) move(params, g []float32, at int) {
-	o.span(params[at:][:len(g)], g, at, slope{1, float32(o.WeightDecay)}, o.rate)
+	o.span(params[at:][:len(g)], g, at, kernel.Slope{Factor: 1, Decay: float32(o.WeightDecay)}, o.rate)
 }
 
 // span is update for the parameters from offset at on.
-func (o *optimizer) span(w, g []float32, at int, s slope, rate float64) {
+func (o *optimizer) span(w, g []float32, at int, s kernel.Slope, rate float64) {
 	var m, v []float32
 	if o.v != nil {
 		v = o.v[at:][:len(w)]
@@ -229,78 +218,31 @@ func (o *optimizer) span(w, g []float32, at int, s slope, rate float64) {
 	if o.m != nil {
 		m = o.m[at:][:len(w)]
 	}
-	lr := float32(rate)
+	lr, mu, eps := float32(rate), float32(o.Momentum), float32(o.Epsilon)
+	alpha, rest := float32(o.Alpha), float32(1-o.Alpha)
 	switch {
 	case o.Kind == Adam:
 		o.adam(w, g, m, v, s, rate)
 	case o.Kind == AdamW:
-		keep := float32(1 - float64(rate*o.WeightDecay))
-		for i := range w {
-			w[i] *= keep
-		}
-		s.decay = 0
+		kernel.Scale(w, w, float32(1-float64(rate*o.WeightDecay)))
+		s.Decay = 0
 		o.adam(w, g, m, v, s, rate)
 	case o.Kind == RMSProp && o.Momentum != 0:
-		alpha, rest, mu, eps := float32(o.Alpha), float32(1-o.Alpha), float32(o.Momentum), float32(o.Epsilon)
-		for i := range w {
-			gi := s.of(g[i], w[i])
-			v[i] = flush(float32(alpha*v[i]) + float32(float32(rest*gi)*gi))
-			m[i] = flush(float32(mu*m[i]) + float32(gi/(kernel.Sqrt(v[i])+eps)))
-			w[i] -= float32(lr * m[i])
-		}
+		kernel.RMSPropMomentum(w, g, m, v, lr, alpha, rest, mu, eps, s)
 	case o.Kind == RMSProp:
-		alpha, rest, eps := float32(o.Alpha), float32(1-o.Alpha), float32(o.Epsilon)
-		for i := range w {
-			gi := s.of(g[i], w[i])
-			v[i] = flush(float32(alpha*v[i]) + float32(float32(rest*gi)*gi))
-			w[i] -= float32(float32(lr*gi) / (kernel.Sqrt(v[i]) + eps))
-		}
+		kernel.RMSProp(w, g, v, lr, alpha, rest, eps, s)
 	case o.Kind == Adagrad:
-		eps := float32(o.Epsilon)
-		for i := range w {
-			gi := s.of(g[i], w[i])
-			v[i] = flush(v[i] + float32(gi*gi))
-			w[i] -= float32(float32(lr*gi) / (kernel.Sqrt(v[i]) + eps))
-		}
+		kernel.Adagrad(w, g, v, lr, eps, s)
+	case o.Momentum != 0 && o.Nesterov:
+		kernel.Nesterov(w, g, v, lr, mu, s)
 	case o.Momentum != 0:
-		mu := float32(o.Momentum)
-		for i := range w {
-			gi := s.of(g[i], w[i])
-			t := flush(float32(mu*v[i]) + gi)
-			v[i] = t
-			if o.Nesterov {
-				t = gi + float32(mu*t)
-			}
-			w[i] -= float32(lr * t)
-		}
+		kernel.Momentum(w, g, v, lr, mu, s)
 	default:
-		for i := range w {
-			w[i] -= float32(lr * s.of(g[i], w[i]))
-		}
+		kernel.SGD(w, g, lr, s)
 	}
 }
 
-func (o *optimizer) adam(w, g, m, v []float32, s slope, rate float64) {
-	step := float32(rate / (1 - o.n1))
-	root := float32(math.Sqrt(1 - o.n2))
-	b1, c1 := float32(o.Beta1), float32(1-o.Beta1)
-	b2, c2 := float32(o.Beta2), float32(1-o.Beta2)
-	eps := float32(o.Epsilon)
-	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	for i := range w {
-		gi := s.of(g[i], w[i])
-		mi := flush(float32(b1*m[i]) + float32(c1*gi))
-		vi := flush(float32(b2*v[i]) + float32(float32(c2*gi)*gi))
-		m[i], v[i] = mi, vi
-		d := float32(kernel.Sqrt(vi)/root) + eps
-		w[i] -= float32(step * float32(mi/d))
-	}
-}
-
-// flush returns x, or +0 where x is subnormal.
-func flush(x float32) float32 {
-	if math.Float32bits(x)&0x7f800000 == 0 {
-		return 0
-	}
-	return x
+func (o *optimizer) adam(w, g, m, v []float32, s kernel.Slope, rate float64) {
+	kernel.Adam(w, g, m, v, float32(o.Beta1), float32(1-o.Beta1), float32(o.Beta2), float32(1-o.Beta2),
+		float32(rate/(1-o.n1)), float32(math.Sqrt(1-o.n2)), float32(o.Epsilon), s)
 }

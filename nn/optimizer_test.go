@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tacit/nn/internal/kernel"
 )
 
 // rules has every optimizer with every option.
@@ -196,8 +198,8 @@ func TestOptimizerState(t *testing.T) {
 		}
 	}
 	for x, want := range map[float32]float32{0x1p-127: 0, -0x1p-149: 0, 0x1p-126: 0x1p-126, -1: -1} {
-		if got := flush(x); got != want {
-			t.Errorf("flush(%x) = %x", x, got)
+		if got := kernel.Flush(x); got != want {
+			t.Errorf("kernel.Flush(%x) = %x", x, got)
 		}
 	}
 }

@@ -662,6 +662,9 @@ func (p *Program) checkInput(x []float32, n int) error {
 
 // nonFinite returns the index of the first NaN or infinity, or −1.
 func nonFinite(x []float32) int {
+	if m := kernel.Greatest(x); m-m == 0 {
+		return -1
+	}
 	for i, v := range x {
 		if v-v != 0 {
 			return i

@@ -14,14 +14,8 @@ import "tacit/nn/internal/kernel"
 var rnnKind = recurrentKind(RNN, cell{gates: 1, forward: rnnForward, backward: rnnBackward})
 
 func rnnForward(h, g, _, _, _ []float32) {
-	for j, a := range g[:len(h)] {
-		v := kernel.Tanh(a)
-		g[j], h[j] = v, v
-	}
+	kernel.TanhOf(g[:len(h)], g)
+	copy(h, g)
 }
 
-func rnnBackward(g, _, _, _, dh, _ []float32) {
-	for j, v := range g[:len(dh)] {
-		g[j] = dh[j] * kernel.FMA(-v, v, 1)
-	}
-}
+func rnnBackward(g, _, _, _, dh, _ []float32) { kernel.TanhBack(g[:len(dh)], dh, g) }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"tacit/nn/internal/kernel"
 )
 
 // flattenKind: any shape becomes one axis, in row-major order ([height][width]
@@ -52,15 +54,7 @@ type residual struct {
 func (r *residual) forward(y, x []float32, n int, w *work) {
 	copy(r.input[w.lo*r.in:], x[:n*r.in])
 	b, s := r.body.forward(r.input, w), r.shortcut.forward(r.input, w)
-	add(y, b[w.lo*r.out:][:n*r.out], s[w.lo*r.out:][:n*r.out])
-}
-
-// add computes y = a + b.
-func add(y, a, b []float32) {
-	a, b = a[:len(y)], b[:len(y)]
-	for j := range y {
-		y[j] = a[j] + b[j]
-	}
+	kernel.Add(y, b[w.lo*r.out:][:n*r.out], s[w.lo*r.out:][:n*r.out])
 }
 
 func (r *residual) backward(dx, dy, _, _ []float32, n int, w *work) {
@@ -79,9 +73,9 @@ func (r *residual) backward(dx, dy, _, _ []float32, n int, w *work) {
 	r.body.backward(part, r.input, w)
 	if len(r.shortcut.units) > 0 {
 		r.shortcut.backward(dx, r.input, w)
-		add(dx, dx, part)
+		kernel.Add(dx, dx, part)
 	} else {
-		add(dx, dy, part)
+		kernel.Add(dx, dy, part)
 	}
 }
 
