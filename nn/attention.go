@@ -67,7 +67,7 @@ var attentionKind = kind{
 			a.p = c.take(int(weights))
 		}
 		share := c.share * t
-		c.scratch(share*e + max(share*4*e, t*t+t*a.depth))
+		c.scratch(share*e + max(backwardScratch(share, e, 3*e), backwardScratch(share, e, e), t*t+t*a.depth))
 		return a
 	},
 }

@@ -37,7 +37,7 @@ var denseKind = kind{
 		if !n.layer.NoBias {
 			d.b, d.bias = c.weights(n.entries[1]), true
 		}
-		c.scratch(max(c.share*d.rows*(d.in+d.out), min(max(panel, d.out), d.in*d.out), d.out))
+		c.scratch(max(backwardScratch(c.share*d.rows, d.in, d.out), min(max(panel, d.out), d.in*d.out), d.out))
 		return d
 	},
 }
@@ -72,15 +72,24 @@ func (d *dense) backward(dx, dy, _, _ []float32, n int, w *work) {
 	}
 }
 
-// denseBackward computes ∂x = δ·wᵀ, each sum over out, ascending. It runs as
-// (∂x)ᵀ = w·δᵀ, so that the weights are read as they lie. dx is (n,in), dy (n,out),
-// w (in,out); tmp is scratch of at least n·(in + out).
+// denseBackward computes ∂x = δ·wᵀ, each sum over out, ascending. Whichever is less is
+// transposed: the weights, or the errors, and then it runs as (∂x)ᵀ = w·δᵀ. dx is
+// (n,in), dy (n,out), w (in,out); tmp is scratch of backwardScratch.
 func denseBackward(dx, dy, w []float32, n, in, out int, tmp []float32) {
+	if in*out <= n*(in+out) {
+		wT := tmp[:in*out]
+		kernel.Transpose(wT, w, in, out)
+		kernel.Gemm(n, in, out, dy, out, 1, wT, in, dx, in)
+		return
+	}
 	dyT, dxT := tmp[:n*out], tmp[n*out:][:n*in]
 	kernel.Transpose(dyT, dy, n, out)
 	kernel.Gemm(in, n, out, w, out, 1, dyT, n, dxT, n)
 	kernel.Transpose(dx, dxT, in, n)
 }
+
+// backwardScratch is what denseBackward takes for at most n rows.
+func backwardScratch(n, in, out int) int { return min(n*(in+out), in*out) }
 
 func (d *dense) grad(g, dy, x []float32, n int, w *work) {
 	denseGrad(g[d.at:], x, d.in, dy, d.out, n*d.rows, d.bias, w)

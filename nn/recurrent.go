@@ -126,11 +126,17 @@ func newRecurrence(c *compiler, n *node, cl cell) op {
 		r.layers = append(r.layers, l)
 	}
 	r.zero = c.take(cl.keeps * h)
+	gw := cl.gates * h
 	c.scratch(length(max(
-		share*int64(r.steps)*int64(h)+share*int64(h)+int64(weights), // backward: errors, what a cell carries, a weight transposed
-		int64(r.steps)*int64(cl.gates*h))))                          // norm2
+		int64(gw)+share*int64(h+apart)+int64(h)*int64(gw+64),                              // forward: where sums start, states, W_hh in panels
+		share*int64(r.steps)*int64(h)+share*int64(h)+int64(weights)+share*int64(gw+apart), // backward: errors, what a cell carries, a weight transposed, a step's errors
+		int64(r.steps)*int64(cl.gates*h))))                                                // norm2
 	return r
 }
+
+// apart is between rows that are copied for a product, so that they do not share a set
+// of the cache, which rows some thousand values apart do.
+const apart = 16
 
 // length returns n, bounded by the greatest int: no compiler grants that much.
 func length(n int64) int { return int(min(n, math.MaxInt)) }
@@ -171,11 +177,20 @@ func (r *recurrence) forwardLayer(l recurrent, y, x []float32, n int, whole bool
 		copy(l.kept[row*kw:][:kw], l.bh[joint:])
 	}
 	kernel.GemmAdd(n*t, gw, l.in, x, l.in, 1, l.w, gw, l.g, gw)
+	states, panels := tmp[gw:][:n*(h+apart)], tmp[gw+n*(h+apart):]
+	other := panels[kernel.PanelLen(h, joint):] // of the sums apart
+	if t > 1 {
+		kernel.Pack(panels, l.u, gw, h, joint)
+		kernel.Pack(other, l.u[joint:], gw, h, gw-joint)
+	}
 	for s := range t {
 		if s > 0 {
-			kernel.GemmAdd(n, joint, h, l.prev[s*h:], t*h, 1, l.u, gw, l.g[s*gw:], t*gw)
+			for i := range n {
+				copy(states[i*(h+apart):][:h], l.prev[(i*t+s)*h:])
+			}
+			kernel.GemmPanels(n, joint, h, states, h+apart, 1, panels, l.g[s*gw:], t*gw)
 			if r.apart > 0 {
-				kernel.GemmAdd(n, gw-joint, h, l.prev[s*h:], t*h, 1, l.u[joint:], gw, l.kept[s*kw:], t*kw)
+				kernel.GemmPanels(n, gw-joint, h, states, h+apart, 1, other, l.kept[s*kw:], t*kw)
 			}
 		}
 		for i := range n {
@@ -235,6 +250,8 @@ func (r *recurrence) backwardLayer(l recurrent, dh []float32, n int, tmp []float
 	h, t, gw, kw := r.width, r.steps, r.gates*r.width, r.keeps*r.width
 	joint := (r.gates - r.apart) * h
 	carry, uT := tmp[:n*h], tmp[n*h:][:gw*h]
+	pitch := gw + apart
+	errs := tmp[n*h+gw*h:][:n*pitch] // of the step: those of the joint sums, then those apart
 	clear(carry)
 	kernel.Transpose(uT, l.u, h, gw)
 	for s := t - 1; s >= 0; s-- {
@@ -250,10 +267,11 @@ func (r *recurrence) backwardLayer(l recurrent, dh []float32, n int, tmp []float
 		case r.truncate > 0 && s%r.truncate == 0:
 			clear(carry)
 		default:
-			kernel.GemmAdd(n, h, joint, l.g[s*gw:], t*gw, 1, uT, h, dh[(s-1)*h:], t*h)
-			if r.apart > 0 {
-				kernel.GemmAdd(n, h, gw-joint, l.kept[s*kw:], t*kw, 1, uT[joint*h:], h, dh[(s-1)*h:], t*h)
+			for i := range n {
+				copy(errs[i*pitch:][:joint], l.g[(i*t+s)*gw:])
+				copy(errs[i*pitch+joint:][:gw-joint], l.kept[(i*t+s)*kw:])
 			}
+			kernel.GemmAdd(n, h, gw, errs, pitch, 1, uT, h, dh[(s-1)*h:], t*h)
 		}
 	}
 }

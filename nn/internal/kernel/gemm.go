@@ -44,19 +44,29 @@ func GemmSegments(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32
 	matmul(m, n, segs, k, a, ars, acs, ass, b, ldb, bss, c, ldc, add)
 }
 
-// GemmDescend computes W −= lr·(A·B), a step of gradient descent whose gradient
-// is a product: each element of A·B is rounded as Gemm rounds it, then multiplied
-// by lr, then subtracted, each rounded once. W is (m,n) with rows of contiguous
-// elements and must not overlap A or B.
-func GemmDescend(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []float32, ldw int, lr float32) {
-	if m <= 0 || n <= 0 {
-		return
+// panelCols is the columns of a panel: those of the widest tile.
+const panelCols = 32
+
+// PanelLen returns the length of a (k,n) matrix in panels.
+func PanelLen(k, n int) int { return (n + panelCols - 1) / panelCols * panelCols * k }
+
+// Pack writes B (k,n), rows ldb apart, to dst in panels: of 32 columns each all rows
+// one after the other. Columns beyond n are not written.
+func Pack(dst, b []float32, ldb, k, n int) {
+	for j := 0; j < n; j += panelCols {
+		w := min(panelCols, n-j)
+		for p := range k {
+			copy(dst[j*k+p*panelCols:][:w], b[p*ldb+j:][:w])
+		}
 	}
-	_ = w[(m-1)*ldw+n-1]
-	if k > 0 {
-		_, _ = a[(m-1)*ars+(k-1)*acs], b[(k-1)*ldb+n-1]
+}
+
+// GemmPanels is GemmAdd with B as Pack wrote it: it pays where B is read often and its
+// rows lie such that they share a set of the cache.
+func GemmPanels(m, n, k int, a []float32, ars, acs int, panels []float32, c []float32, ldc int) {
+	for j := 0; j < n; j += panelCols {
+		GemmSegments(m, min(panelCols, n-j), 1, k, a, ars, acs, 0, panels[j*k:], panelCols, 0, c[j:], ldc, true)
 	}
-	descend(m, n, k, a, ars, acs, b, ldb, w, ldw, lr)
 }
 
 // matmulGo is GemmSegments as its formula reads it, the oracle of every other
@@ -75,20 +85,6 @@ func matmulGo(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ld
 					row[j] = FMA(x, w, row[j])
 				}
 			}
-		}
-	}
-}
-
-// descendGo is GemmDescend as its formula reads it, the oracle of every other
-// descend.
-func descendGo(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []float32, ldw int, lr float32) {
-	for i := range m {
-		for j := range n {
-			var sum float32
-			for p := range k {
-				sum = FMA(a[i*ars+p*acs], b[p*ldb+j], sum)
-			}
-			w[i*ldw+j] -= float32(lr * sum)
 		}
 	}
 }

@@ -21,10 +21,6 @@ func matmul(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ldb,
 	}
 }
 
-func descend(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, w []float32, ldw int, lr float32) {
-	descendGo(m, n, k, a, ars, acs, b, ldb, w, ldw, lr)
-}
-
 // maxTermsAVX2 is maxTerms for the loops below.
 const maxTermsAVX2 = 4096
 

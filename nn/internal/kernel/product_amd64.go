@@ -25,8 +25,9 @@ const (
 	maxTerms = 1 << 13
 
 	// Packed, a panel of B is packTerms·32 values one after the other, and packRows
-	// rows of A are packTerms values each.
+	// rows of A are packTerms values each, packPitch apart.
 	packTerms = 256
+	packPitch = packTerms + 16
 	packRows  = 4 * tileRows
 )
 
@@ -35,8 +36,12 @@ func matmul512(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, l
 	if segs == 1 && m > tileRows && k >= 16 {
 		// Rows that lie a multiple of 4 KiB apart share a set of the cache.
 		packA, packB := acs == 1 && ars%1024 == 0, ldb%1024 == 0 && k*8 > packTerms
-		if packA || packB {
-			packed(m, n, k, a, ars, acs, b, ldb, c, ldc, add, packA)
+		switch {
+		case packA:
+			packedBoth(m, n, k, a, ars, b, ldb, c, ldc, add)
+			return
+		case packB:
+			packedPanel(m, n, k, a, ars, acs, b, ldb, c, ldc, add)
 			return
 		}
 	}
@@ -94,32 +99,31 @@ func product512(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, 
 	}
 }
 
-// packed is matmul512 of copies: of a panel of B, and where packA of rows of A.
-func packed(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, add, packA bool) {
-	var panel [packTerms * tileCols]float32
-	var rows [packRows * packTerms]float32
+// packedBoth is matmul512 of copies of A's rows and B's panels; A's rows are contiguous.
+func packedBoth(m, n, k int, a []float32, ars int, b []float32, ldb int, c []float32, ldc int, add bool) {
+	var rows [packRows * packPitch]float32
 	for p := 0; p < k; p += packTerms {
 		kk := min(packTerms, k-p)
-		step := m
-		if packA {
-			step = packRows
+		for i := 0; i < m; i += packRows {
+			h := min(packRows, m-i)
+			for r := range h {
+				copy(rows[r*packPitch:][:kk], a[(i+r)*ars+p:][:kk])
+			}
+			packedPanel(h, n, kk, rows[:], packPitch, 1, b[p*ldb:], ldb, c[i*ldc:], ldc, add || p > 0)
 		}
-		for i := 0; i < m; i += step {
-			h := min(step, m-i)
-			from, stride, term := a[i*ars+p*acs:], ars, acs
-			if packA {
-				for r := range h {
-					copy(rows[r*packTerms:][:kk], from[r*ars:][:kk])
-				}
-				from, stride, term = rows[:], packTerms, 1
-			}
-			for j := 0; j < n; j += tileCols {
-				w := min(tileCols, n-j)
-				for q := range kk {
-					copy(panel[q*tileCols:][:w], b[(p+q)*ldb+j:][:w])
-				}
-				product512(h, w, 1, kk, from, stride, term, 0, panel[:], tileCols, 0, c[i*ldc+j:], ldc, add || p > 0)
-			}
+	}
+}
+
+// packedPanel is matmul512 of copies of B's panels.
+func packedPanel(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, add bool) {
+	var panel [packTerms * tileCols]float32
+	for p := 0; p < k; p += packTerms {
+		kk := min(packTerms, k-p)
+		for j := 0; j < n; j += tileCols {
+			w := min(tileCols, n-j)
+			mask := uint64(1)<<w - 1
+			packRows512(kk, &panel[0], &b[p*ldb+j], 4*ldb, uint32(mask&0xffff), uint32(mask>>16))
+			product512(m, w, 1, kk, a[p*acs:], ars, acs, 0, panel[:], tileCols, 0, c[j:], ldc, add || p > 0)
 		}
 	}
 }

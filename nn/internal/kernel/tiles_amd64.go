@@ -131,6 +131,12 @@ func tile14x32m(t *tile)
 //go:noescape
 func tile14x16m(t *tile)
 
+// packRows512 copies k > 0 rows of 32 floats, ld bytes apart, to rows that follow each
+// other: of the first 16 those of the mask low, of the others those of high, the rest 0.
+//
+//go:noescape
+func packRows512(k int, dst, src *float32, ld int, low, high uint32)
+
 // fmaLoop512 runs n > 0 rounds of 24 FMAs of 16 lanes each.
 func fmaLoop512(n int)
 

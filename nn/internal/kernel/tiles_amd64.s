@@ -5275,6 +5275,30 @@ term:
 	VZEROUPPER
 	RET
 
+// func packRows512(k int, dst *float32, src *float32, ld int, low uint32, high uint32)
+// Requires: AVX, AVX512F
+TEXT ·packRows512(SB), NOSPLIT, $0-40
+	MOVQ  k+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  src+16(FP), DX
+	MOVQ  ld+24(FP), BX
+	MOVL  low+32(FP), SI
+	MOVL  high+36(FP), DI
+	KMOVW SI, K1
+	KMOVW DI, K2
+
+loop:
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVUPS.Z 64(DX), K2, Z1
+	VMOVUPS   Z0, (CX)
+	VMOVUPS   Z1, 64(CX)
+	ADDQ      BX, DX
+	ADDQ      $0x80, CX
+	DECQ      AX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
 // func fmaLoop512(n int)
 // Requires: AVX, AVX512F
 TEXT ·fmaLoop512(SB), NOSPLIT, $0-8

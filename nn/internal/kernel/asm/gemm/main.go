@@ -29,6 +29,7 @@ func main() {
 		tile(rows, 2, true)
 		tile(rows, 1, true)
 	}
+	pack()
 	peak()
 	Generate()
 }
@@ -175,6 +176,28 @@ func tile(rows, vectors int, masked bool) {
 	ADDQ(step, c)
 	DECQ(at(offBlocks))
 	JNZ(LabelRef("block"))
+	VZEROUPPER()
+	RET()
+}
+
+// pack writes a copy of k rows of 32 floats, of which the last 16 are those of the mask,
+// ld bytes apart, to rows that follow each other.
+func pack() {
+	TEXT("packRows512", NOSPLIT, "func(k int, dst, src *float32, ld int, low, high uint32)")
+	k, dst, src, ld := Load(Param("k"), GP64()), Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("ld"), GP64())
+	low, high := Load(Param("low"), GP32()), Load(Param("high"), GP32())
+	KMOVW(low, K1)
+	KMOVW(high, K2)
+	x, y := ZMM(), ZMM()
+	Label("loop")
+	VMOVUPS_Z(Mem{Base: src}, K1, x)
+	VMOVUPS_Z(Mem{Base: src, Disp: 64}, K2, y)
+	VMOVUPS(x, Mem{Base: dst})
+	VMOVUPS(y, Mem{Base: dst, Disp: 64})
+	ADDQ(ld, src)
+	ADDQ(U8(128), dst)
+	DECQ(k)
+	JNZ(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
 }
