@@ -148,7 +148,7 @@ func (s softmaxOp) backward(dx, dy, _, y []float32, _ int, _ *work) {
 }
 
 // softmax computes y_j = e^(x_j−m) / Σ_k e^(x_k−m) for each of n rows of c
-// values, m the row's greatest; the sum is in ascending k. y may be x.
+// values, m the row's greatest; the sum is kernel.Sum's, rounded once. y may be x.
 func softmax(y, x []float32, n, c int) {
 	for i := range n {
 		softmaxRow(y[i*c:][:c], x[i*c:][:c])
@@ -164,22 +164,17 @@ func softmaxRow(y, x []float32) (m, sum float32) {
 		}
 	}
 	kernel.ExpMinus(y, x, m)
-	for _, e := range y {
-		sum += e
-	}
+	sum = float32(kernel.Sum(y))
 	kernel.Div(y, y, sum)
 	return m, sum
 }
 
 // softmaxBackward computes ∂x_j = y_j·(δ_j − Σ_k δ_k·y_k)·f for each of n rows of c
-// values, the sum in ascending k by FMA from +0.
+// values, the sum kernel.Dot's, rounded once.
 func softmaxBackward(dx, dy, y []float32, n, c int, f float32) {
 	for i := range n {
 		d, v, out := dy[i*c:][:c], y[i*c:][:c], dx[i*c:][:c]
-		var dot float32
-		for j := range v {
-			dot = kernel.FMA(d[j], v[j], dot)
-		}
+		dot := float32(kernel.Dot(d, v))
 		kernel.SoftmaxBack(out, d, v, dot, f)
 	}
 }

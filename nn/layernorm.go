@@ -1,6 +1,10 @@
 package nn
 
-import "math"
+import (
+	"math"
+
+	"tacit/nn/internal/kernel"
+)
 
 // layerNormKind: for each row of C values along the last axis,
 //
@@ -26,7 +30,8 @@ var layerNormKind = kind{
 	},
 }
 
-// layerNorm sums in float64, in the order of rows and columns; all else is float32.
+// layerNorm sums in float64, along a row in lanes, over rows in their order; all else is
+// float32.
 type layerNorm struct {
 	width, rows   int // C; rows of one example
 	epsilon       float64
@@ -40,20 +45,10 @@ func (l *layerNorm) forward(y, x []float32, n int, w *work) {
 	count := float64(l.width)
 	for r := range n * l.rows {
 		in, out := x[r*l.width:][:l.width], y[r*l.width:][:l.width]
-		var sum, square float64
-		for _, v := range in {
-			sum += float64(v)
-		}
-		mean := sum / count
-		for _, v := range in {
-			d := float64(v) - mean
-			square += float64(d * d)
-		}
-		m, inverse := float32(mean), inverseRoot(square/count, l.epsilon)
+		mean := kernel.Sum(in) / count
+		m, inverse := float32(mean), inverseRoot(kernel.Deviation(in, mean)/count, l.epsilon)
 		l.mean[first+r], l.inverse[first+r] = m, inverse
-		for j, v := range in {
-			out[j] = float32(l.gamma[j]*hat(v, m, inverse)) + l.beta[j]
-		}
+		kernel.RowNorm(out, in, l.gamma, l.beta, m, inverse)
 	}
 }
 
@@ -66,17 +61,8 @@ func (l *layerNorm) backward(dx, dy, x, _ []float32, n int, w *work) {
 	for r := range n * l.rows {
 		in, errs, out := x[r*l.width:][:l.width], dy[r*l.width:][:l.width], dx[r*l.width:][:l.width]
 		m, inverse := l.mean[first+r], l.inverse[first+r]
-		var sum, dot float64
-		for j, e := range errs {
-			d := float64(float64(e) * float64(l.gamma[j]))
-			sum += d
-			dot += float64(d * float64(hat(in[j], m, inverse)))
-		}
-		a, b := float32(sum/count), float32(dot/count)
-		for j, e := range errs {
-			d := float32(float32(e*l.gamma[j])-a) - float32(hat(in[j], m, inverse)*b)
-			out[j] = float32(d * inverse)
-		}
+		sum, dot := kernel.RowErrors(errs, l.gamma, in, m, inverse)
+		kernel.RowBack(out, errs, in, l.gamma, m, inverse, float32(sum/count), float32(dot/count))
 	}
 }
 

@@ -1,6 +1,10 @@
 package nn
 
-import "fmt"
+import (
+	"fmt"
+
+	"tacit/nn/internal/kernel"
+)
 
 // maxPoolKind: y = the greatest value of the window, the first of equal ones, a NaN
 // before any number; padding is never taken. ∂x = δ at the value that was taken,
@@ -9,7 +13,7 @@ var maxPoolKind = kind{
 	name: MaxPool, fields: []string{"kernel", "stride", "padding"},
 	shape: poolShape,
 	build: func(c *compiler, n *node) op {
-		p := &maxPool{size: size(n.in), taken: c.takeInts(c.batch * size(n.out))}
+		p := &maxPool{size: size(n.in), taken: c.take(c.batch * size(n.out))}
 		p.window, _ = n.layer.window(n.in, n.layer.Kernel)
 		return p
 	},
@@ -45,28 +49,23 @@ func poolShape(l *Layer, in []int) ([]int, error) {
 
 type maxPool struct {
 	window
-	size  int     // of an example
-	taken []int32 // (batch, out): the index in its example of the value that was taken
+	size  int       // of an example
+	taken []float32 // (batch, out): which tap of the window was taken, a whole number
 }
 
-func (p *maxPool) forward(y, x []float32, n int, w *work) {
+// over calls f for every output of n examples with the place of its values among the
+// outputs, and for each of its taps with the tap's number and the place of its values.
+func (p *maxPool) over(n int, f func(o, at, tap int, first bool)) {
 	c, o := p.channels, 0
-	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
 	for i := range n {
 		for oy := range p.out[0] {
 			ylo, yhi, y0 := p.taps(0, oy)
 			for ox := range p.out[1] {
 				xlo, xhi, x0 := p.taps(1, ox)
-				best, taken := y[o:][:c], all[o:][:c]
 				first := true
 				for ky := ylo; ky < yhi; ky++ {
 					for kx := xlo; kx < xhi; kx++ {
-						at := ((y0+ky)*p.in[1] + x0 + kx) * c
-						for j, v := range x[i*p.size+at:][:c] {
-							if first || v > best[j] || v != v {
-								best[j], taken[j] = v, int32(at+j)
-							}
-						}
+						f(o, i*p.size+((y0+ky)*p.in[1]+x0+kx)*c, ky*p.kernel[1]+kx, first)
 						first = false
 					}
 				}
@@ -76,11 +75,33 @@ func (p *maxPool) forward(y, x []float32, n int, w *work) {
 	}
 }
 
+func (p *maxPool) forward(y, x []float32, n int, w *work) {
+	c := p.channels
+	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
+	p.over(n, func(o, at, tap int, first bool) {
+		best, taken := y[o:][:c], all[o:][:c]
+		if first {
+			copy(best, x[at:])
+			for j := range taken {
+				taken[j] = float32(tap)
+			}
+			return
+		}
+		kernel.MaxTap(best, taken, x[at:], float32(tap))
+	})
+}
+
 // backward sums in the order of outputs.
 func (p *maxPool) backward(dx, dy, _, _ []float32, n int, w *work) {
-	if dx != nil {
-		spread(dx, dy, p.taken[w.lo*p.out[0]*p.out[1]*p.channels:], n)
+	if dx == nil {
+		return
 	}
+	c := p.channels
+	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
+	clear(dx)
+	p.over(n, func(o, at, tap int, _ bool) {
+		kernel.SpreadTap(dx[at:][:c], dy[o:], all[o:], float32(tap))
+	})
 }
 
 // spread adds each error to the value that its output took.

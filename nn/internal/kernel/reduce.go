@@ -60,6 +60,23 @@ func Deviation(a []float32, mean float64) float64 {
 	return s.total()
 }
 
+// RowErrors returns Σ_j δ_j·γ_j and Σ_j δ_j·γ_j·x̂_j in float64, with x̂ = (x − mean)·inverse
+// in float32; the products δ·γ are exact.
+func RowErrors(dy, gamma, x []float32, mean, inverse float32) (sum, dot float64) {
+	var s, d lanes16
+	gamma, x = gamma[:len(dy)], x[:len(dy)]
+	n := blocksOf(len(dy))
+	if n > 0 {
+		rowErrorsLoop(n, &dy[0], &gamma[0], &x[0], mean, inverse, &s[0], &d[0])
+	}
+	for j := n; j < len(dy); j++ {
+		e := float64(float64(dy[j]) * float64(gamma[j]))
+		s[j&15] += e
+		d[j&15] += float64(e * float64(float32((x[j]-mean)*inverse)))
+	}
+	return s.total(), d.total()
+}
+
 // Greatest returns the greatest magnitude in a, 0 where it is empty, a NaN where there
 // is one.
 func Greatest(a []float32) float32 {

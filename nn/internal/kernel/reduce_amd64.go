@@ -46,6 +46,14 @@ func deviationLoop(n int, a *float32, mean float64, s *float64) {
 	}
 }
 
+func rowErrorsLoop(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64) {
+	if level == levelAVX512 {
+		rowErrorsAVX512(n, dy, gamma, x, mean, inverse, s, d)
+	} else {
+		rowErrorsAVX2(n, dy, gamma, x, mean, inverse, s, d)
+	}
+}
+
 func greatestLoop(n int, a, s *float32) {
 	if level == levelAVX512 {
 		greatestAVX512(n, a, s)
@@ -162,3 +170,9 @@ func colBackAVX512(rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, fa
 
 //go:noescape
 func transpose16AVX512(dst *float32, ldd int, src *float32, lds int)
+
+//go:noescape
+func rowErrorsAVX2(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64)
+
+//go:noescape
+func rowErrorsAVX512(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64)

@@ -21,4 +21,5 @@ func colNormLoop(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *fl
 func colBackLoop(rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32) {
 	panic(none)
 }
-func transposeLoop(dst *float32, ldd int, src *float32, lds int) { panic(none) }
+func transposeLoop(dst *float32, ldd int, src *float32, lds int)                       { panic(none) }
+func rowErrorsLoop(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64) { panic(none) }

@@ -251,3 +251,61 @@ func Flush(x float32) float32 {
 	}
 	return x
 }
+
+// MaxTap goes on to tap of a window's values: best is the greatest so far, the first of
+// equal ones, a NaN before any number and a later NaN before an earlier, and taken the
+// tap that gave it.
+func MaxTap(best, taken, x []float32, tap float32) {
+	taken, x = taken[:len(best)], x[:len(best)]
+	n := lanesOf(len(best))
+	if n > 0 {
+		maxTapLoop(n, &best[0], &taken[0], &x[0], tap)
+	}
+	for j := n; j < len(best); j++ {
+		if v := x[j]; v > best[j] || v != v {
+			best[j], taken[j] = v, tap
+		}
+	}
+}
+
+// SpreadTap adds δ to ∂x where tap was taken.
+func SpreadTap(dx, dy, taken []float32, tap float32) {
+	dy, taken = dy[:len(dx)], taken[:len(dx)]
+	n := lanesOf(len(dx))
+	if n > 0 {
+		spreadTapLoop(n, &dx[0], &dy[0], &taken[0], tap)
+	}
+	for j := n; j < len(dx); j++ {
+		var e float32
+		if taken[j] == tap {
+			e = dy[j]
+		}
+		dx[j] += e
+	}
+}
+
+// RowNorm writes y = γ·x̂ + β with x̂ = (x − mean)·inverse.
+func RowNorm(y, x, gamma, beta []float32, mean, inverse float32) {
+	x, gamma, beta = x[:len(y)], gamma[:len(y)], beta[:len(y)]
+	n := lanesOf(len(y))
+	if n > 0 {
+		rowNormLoop(n, &y[0], &x[0], &gamma[0], &beta[0], mean, inverse)
+	}
+	for j := n; j < len(y); j++ {
+		y[j] = float32(gamma[j]*float32((x[j]-mean)*inverse)) + beta[j]
+	}
+}
+
+// RowBack writes ∂x = ((δ·γ − a) − x̂·b)·inverse.
+func RowBack(dx, dy, x, gamma []float32, mean, inverse, a, b float32) {
+	dy, x, gamma = dy[:len(dx)], x[:len(dx)], gamma[:len(dx)]
+	n := lanesOf(len(dx))
+	if n > 0 {
+		rowBackLoop(n, &dx[0], &dy[0], &x[0], &gamma[0], mean, inverse, a, b)
+	}
+	for j := n; j < len(dx); j++ {
+		hat := float32((x[j] - mean) * inverse)
+		d := float32(float32(dy[j]*gamma[j])-a) - float32(hat*b)
+		dx[j] = float32(d * inverse)
+	}
+}

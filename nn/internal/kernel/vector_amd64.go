@@ -61,6 +61,62 @@ func scaleLoop(n int, y *float32, x *float32, f float32) {
 }
 
 //go:noescape
+func maxTapAVX2(n int, best *float32, taken *float32, x *float32, tap float32)
+
+//go:noescape
+func maxTapAVX512(n int, best *float32, taken *float32, x *float32, tap float32)
+
+func maxTapLoop(n int, best *float32, taken *float32, x *float32, tap float32) {
+	if level == levelAVX512 {
+		maxTapAVX512(n, best, taken, x, tap)
+	} else {
+		maxTapAVX2(n, best, taken, x, tap)
+	}
+}
+
+//go:noescape
+func spreadTapAVX2(n int, dx *float32, dy *float32, taken *float32, tap float32)
+
+//go:noescape
+func spreadTapAVX512(n int, dx *float32, dy *float32, taken *float32, tap float32)
+
+func spreadTapLoop(n int, dx *float32, dy *float32, taken *float32, tap float32) {
+	if level == levelAVX512 {
+		spreadTapAVX512(n, dx, dy, taken, tap)
+	} else {
+		spreadTapAVX2(n, dx, dy, taken, tap)
+	}
+}
+
+//go:noescape
+func rowNormAVX2(n int, y *float32, x *float32, gamma *float32, beta *float32, mean float32, inverse float32)
+
+//go:noescape
+func rowNormAVX512(n int, y *float32, x *float32, gamma *float32, beta *float32, mean float32, inverse float32)
+
+func rowNormLoop(n int, y *float32, x *float32, gamma *float32, beta *float32, mean float32, inverse float32) {
+	if level == levelAVX512 {
+		rowNormAVX512(n, y, x, gamma, beta, mean, inverse)
+	} else {
+		rowNormAVX2(n, y, x, gamma, beta, mean, inverse)
+	}
+}
+
+//go:noescape
+func rowBackAVX2(n int, dx *float32, dy *float32, x *float32, gamma *float32, mean float32, inverse float32, a float32, b float32)
+
+//go:noescape
+func rowBackAVX512(n int, dx *float32, dy *float32, x *float32, gamma *float32, mean float32, inverse float32, a float32, b float32)
+
+func rowBackLoop(n int, dx *float32, dy *float32, x *float32, gamma *float32, mean float32, inverse float32, a float32, b float32) {
+	if level == levelAVX512 {
+		rowBackAVX512(n, dx, dy, x, gamma, mean, inverse, a, b)
+	} else {
+		rowBackAVX2(n, dx, dy, x, gamma, mean, inverse, a, b)
+	}
+}
+
+//go:noescape
 func expAVX2(n int, y *float32, x *float32, m float32)
 
 //go:noescape

@@ -254,6 +254,364 @@ done:
 	VZEROUPPER
 	RET
 
+// func maxTapAVX2(n int, best *float32, taken *float32, x *float32, tap float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·maxTapAVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         best+8(FP), CX
+	MOVQ         taken+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVSS        tap+32(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         SI, SI
+
+loop:
+	CMPQ      AX, $0x08
+	JLT       rest
+	VMOVUPS   (BX)(SI*1), Y1
+	VMOVUPS   (CX)(SI*1), Y2
+	VMOVUPS   (DX)(SI*1), Y3
+	VCMPPS    $0x1e, Y2, Y1, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VCMPPS    $0x03, Y1, Y1, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VCMPPS    $0x1e, Y2, Y1, Y4
+	VBLENDVPS Y4, Y1, Y2, Y2
+	VCMPPS    $0x03, Y1, Y1, Y4
+	VBLENDVPS Y4, Y1, Y2, Y1
+	VMOVUPS   Y1, (CX)(SI*1)
+	VMOVUPS   Y3, (DX)(SI*1)
+	ADDQ      $0x20, SI
+	SUBQ      $0x08, AX
+	JMP       loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func maxTapAVX512(n int, best *float32, taken *float32, x *float32, tap float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·maxTapAVX512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         best+8(FP), CX
+	MOVQ         taken+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVSS        tap+32(FP), X0
+	VBROADCASTSS X0, Z0
+	XORQ         SI, SI
+
+loop:
+	CMPQ    AX, $0x10
+	JLT     rest
+	VMOVUPS (BX)(SI*1), Z1
+	VMOVUPS (CX)(SI*1), Z2
+	VMOVUPS (DX)(SI*1), Z3
+	VMOVUPS Z3, Z3
+	VCMPPS  $0x1e, Z2, Z1, K1
+	VMOVAPS Z0, K1, Z3
+	VMOVUPS Z3, Z3
+	VCMPPS  $0x03, Z1, Z1, K1
+	VMOVAPS Z0, K1, Z3
+	VMOVUPS Z2, Z4
+	VCMPPS  $0x1e, Z2, Z1, K1
+	VMOVAPS Z1, K1, Z4
+	VMOVUPS Z4, Z2
+	VCMPPS  $0x03, Z1, Z1, K1
+	VMOVAPS Z1, K1, Z2
+	VMOVUPS Z2, (CX)(SI*1)
+	VMOVUPS Z3, (DX)(SI*1)
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, AX
+	JMP     loop
+
+rest:
+	TESTQ     AX, AX
+	JLE       done
+	MOVL      $0x00000001, DI
+	SHLXL     AX, DI, DI
+	DECL      DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (BX)(SI*1), K1, Z1
+	VMOVUPS.Z (CX)(SI*1), K1, Z2
+	VMOVUPS.Z (DX)(SI*1), K1, Z3
+	VMOVUPS   Z3, Z3
+	VCMPPS    $0x1e, Z2, Z1, K2
+	VMOVAPS   Z0, K2, Z3
+	VMOVUPS   Z3, Z3
+	VCMPPS    $0x03, Z1, Z1, K2
+	VMOVAPS   Z0, K2, Z3
+	VMOVUPS   Z2, Z0
+	VCMPPS    $0x1e, Z2, Z1, K2
+	VMOVAPS   Z1, K2, Z0
+	VMOVUPS   Z0, Z0
+	VCMPPS    $0x03, Z1, Z1, K2
+	VMOVAPS   Z1, K2, Z0
+	VMOVUPS   Z0, K1, (CX)(SI*1)
+	VMOVUPS   Z3, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func spreadTapAVX2(n int, dx *float32, dy *float32, taken *float32, tap float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·spreadTapAVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         taken+24(FP), BX
+	MOVSS        tap+32(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         SI, SI
+
+loop:
+	CMPQ      AX, $0x08
+	JLT       rest
+	VMOVUPS   (BX)(SI*1), Y1
+	VMOVUPS   (DX)(SI*1), Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x00, Y0, Y1, Y1
+	VBLENDVPS Y1, Y2, Y3, Y1
+	VMOVUPS   (CX)(SI*1), Y2
+	VADDPS    Y1, Y2, Y1
+	VMOVUPS   Y1, (CX)(SI*1)
+	ADDQ      $0x20, SI
+	SUBQ      $0x08, AX
+	JMP       loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func spreadTapAVX512(n int, dx *float32, dy *float32, taken *float32, tap float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·spreadTapAVX512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         taken+24(FP), BX
+	MOVSS        tap+32(FP), X0
+	VBROADCASTSS X0, Z0
+	XORQ         SI, SI
+
+loop:
+	CMPQ    AX, $0x10
+	JLT     rest
+	VMOVUPS (BX)(SI*1), Z3
+	VMOVUPS (DX)(SI*1), Z4
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS Z1, Z5
+	VCMPPS  $0x00, Z0, Z3, K1
+	VMOVAPS Z4, K1, Z5
+	VMOVUPS (CX)(SI*1), Z3
+	VADDPS  Z5, Z3, Z3
+	VMOVUPS Z3, (CX)(SI*1)
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, AX
+	JMP     loop
+
+rest:
+	TESTQ     AX, AX
+	JLE       done
+	MOVL      $0x00000001, DI
+	SHLXL     AX, DI, DI
+	DECL      DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (BX)(SI*1), K1, Z1
+	VMOVUPS.Z (DX)(SI*1), K1, Z3
+	VPXORD    Z2, Z2, Z2
+	VMOVUPS   Z2, Z2
+	VCMPPS    $0x00, Z0, Z1, K2
+	VMOVAPS   Z3, K2, Z2
+	VMOVUPS.Z (CX)(SI*1), K1, Z0
+	VADDPS    Z2, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowNormAVX2(n int, y *float32, x *float32, gamma *float32, beta *float32, mean float32, inverse float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·rowNormAVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         gamma+24(FP), BX
+	MOVQ         beta+32(FP), SI
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        inverse+44(FP), X1
+	VBROADCASTSS X1, Y1
+	XORQ         DI, DI
+
+loop:
+	CMPQ    AX, $0x08
+	JLT     rest
+	VMOVUPS (DX)(DI*1), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS (BX)(DI*1), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS (SI)(DI*1), Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (CX)(DI*1)
+	ADDQ    $0x20, DI
+	SUBQ    $0x08, AX
+	JMP     loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func rowNormAVX512(n int, y *float32, x *float32, gamma *float32, beta *float32, mean float32, inverse float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·rowNormAVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         gamma+24(FP), BX
+	MOVQ         beta+32(FP), SI
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        inverse+44(FP), X1
+	VBROADCASTSS X1, Z1
+	XORQ         DI, DI
+
+loop:
+	CMPQ    AX, $0x10
+	JLT     rest
+	VMOVUPS (DX)(DI*1), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS (BX)(DI*1), Z3
+	VMULPS  Z3, Z2, Z2
+	VMOVUPS (SI)(DI*1), Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (CX)(DI*1)
+	ADDQ    $0x40, DI
+	SUBQ    $0x10, AX
+	JMP     loop
+
+rest:
+	TESTQ     AX, AX
+	JLE       done
+	MOVL      $0x00000001, R8
+	SHLXL     AX, R8, R8
+	DECL      R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (DX)(DI*1), K1, Z2
+	VSUBPS    Z0, Z2, Z0
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS.Z (BX)(DI*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS.Z (SI)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(DI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowBackAVX2(n int, dx *float32, dy *float32, x *float32, gamma *float32, mean float32, inverse float32, a float32, b float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·rowBackAVX2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         gamma+32(FP), SI
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        inverse+44(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVSS        a+48(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVSS        b+52(FP), X3
+	VBROADCASTSS X3, Y3
+	XORQ         DI, DI
+
+loop:
+	CMPQ    AX, $0x08
+	JLT     rest
+	VMOVUPS (BX)(DI*1), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS (DX)(DI*1), Y5
+	VMOVUPS (SI)(DI*1), Y6
+	VMULPS  Y6, Y5, Y5
+	VSUBPS  Y2, Y5, Y5
+	VMULPS  Y3, Y4, Y4
+	VSUBPS  Y4, Y5, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS Y4, (CX)(DI*1)
+	ADDQ    $0x20, DI
+	SUBQ    $0x08, AX
+	JMP     loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func rowBackAVX512(n int, dx *float32, dy *float32, x *float32, gamma *float32, mean float32, inverse float32, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·rowBackAVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         gamma+32(FP), SI
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        inverse+44(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVSS        a+48(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVSS        b+52(FP), X3
+	VBROADCASTSS X3, Z3
+	XORQ         DI, DI
+
+loop:
+	CMPQ    AX, $0x10
+	JLT     rest
+	VMOVUPS (BX)(DI*1), Z4
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z1, Z4, Z4
+	VMOVUPS (DX)(DI*1), Z5
+	VMOVUPS (SI)(DI*1), Z6
+	VMULPS  Z6, Z5, Z5
+	VSUBPS  Z2, Z5, Z5
+	VMULPS  Z3, Z4, Z4
+	VSUBPS  Z4, Z5, Z4
+	VMULPS  Z1, Z4, Z4
+	VMOVUPS Z4, (CX)(DI*1)
+	ADDQ    $0x40, DI
+	SUBQ    $0x10, AX
+	JMP     loop
+
+rest:
+	TESTQ     AX, AX
+	JLE       done
+	MOVL      $0x00000001, R8
+	SHLXL     AX, R8, R8
+	DECL      R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (BX)(DI*1), K1, Z4
+	VSUBPS    Z0, Z4, Z0
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS.Z (DX)(DI*1), K1, Z4
+	VMOVUPS.Z (SI)(DI*1), K1, Z5
+	VMULPS    Z5, Z4, Z4
+	VSUBPS    Z2, Z4, Z2
+	VMULPS    Z3, Z0, Z0
+	VSUBPS    Z0, Z2, Z0
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(DI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func expAVX2(n int, y *float32, x *float32, m float32)
 // Requires: AVX, AVX2, FMA3, SSE
 TEXT ·expAVX2(SB), NOSPLIT, $0-28
@@ -6247,6 +6605,88 @@ done:
 	VZEROUPPER
 	RET
 
+// func rowErrorsAVX2(n int, dy *float32, gamma *float32, x *float32, mean float32, inverse float32, s *float64, d *float64)
+// Requires: AVX, AVX2, SSE
+TEXT ·rowErrorsAVX2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         gamma+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVSS        mean+32(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        inverse+36(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVQ         s+40(FP), SI
+	VMOVUPD      (SI), Y2
+	VMOVUPD      32(SI), Y3
+	VMOVUPD      64(SI), Y4
+	VMOVUPD      96(SI), Y5
+	MOVQ         d+48(FP), DI
+	VMOVUPD      (DI), Y6
+	VMOVUPD      32(DI), Y7
+	VMOVUPD      64(DI), Y8
+	VMOVUPD      96(DI), Y9
+	XORQ         R8, R8
+
+loop:
+	CMPQ      AX, $0x10
+	JLT       done
+	VCVTPS2PD (CX)(R8*1), Y10
+	VCVTPS2PD (DX)(R8*1), Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y2, Y2
+	VMOVUPS   (BX)(R8*1), X11
+	VSUBPS    X0, X11, X11
+	VMULPS    X1, X11, X11
+	VCVTPS2PD X11, Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y6, Y6
+	VCVTPS2PD 16(CX)(R8*1), Y10
+	VCVTPS2PD 16(DX)(R8*1), Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y3, Y3
+	VMOVUPS   16(BX)(R8*1), X11
+	VSUBPS    X0, X11, X11
+	VMULPS    X1, X11, X11
+	VCVTPS2PD X11, Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y7, Y7
+	VCVTPS2PD 32(CX)(R8*1), Y10
+	VCVTPS2PD 32(DX)(R8*1), Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y4, Y4
+	VMOVUPS   32(BX)(R8*1), X11
+	VSUBPS    X0, X11, X11
+	VMULPS    X1, X11, X11
+	VCVTPS2PD X11, Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y8, Y8
+	VCVTPS2PD 48(CX)(R8*1), Y10
+	VCVTPS2PD 48(DX)(R8*1), Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y5, Y5
+	VMOVUPS   48(BX)(R8*1), X11
+	VSUBPS    X0, X11, X11
+	VMULPS    X1, X11, X11
+	VCVTPS2PD X11, Y11
+	VMULPD    Y11, Y10, Y10
+	VADDPD    Y10, Y9, Y9
+	ADDQ      $0x40, R8
+	SUBQ      $0x10, AX
+	JMP       loop
+
+done:
+	VMOVUPD Y2, (SI)
+	VMOVUPD Y3, 32(SI)
+	VMOVUPD Y4, 64(SI)
+	VMOVUPD Y5, 96(SI)
+	VMOVUPD Y6, (DI)
+	VMOVUPD Y7, 32(DI)
+	VMOVUPD Y8, 64(DI)
+	VMOVUPD Y9, 96(DI)
+	VZEROUPPER
+	RET
+
 // func greatestAVX2(n int, a *float32, s *float32)
 // Requires: AVX, AVX2
 TEXT ·greatestAVX2(SB), NOSPLIT, $0-24
@@ -6365,6 +6805,60 @@ loop:
 done:
 	VMOVUPD Z1, (DX)
 	VMOVUPD Z2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func rowErrorsAVX512(n int, dy *float32, gamma *float32, x *float32, mean float32, inverse float32, s *float64, d *float64)
+// Requires: AVX, AVX512F, SSE
+TEXT ·rowErrorsAVX512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         gamma+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVSS        mean+32(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        inverse+36(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVQ         s+40(FP), SI
+	VMOVUPD      (SI), Z2
+	VMOVUPD      64(SI), Z3
+	MOVQ         d+48(FP), DI
+	VMOVUPD      (DI), Z4
+	VMOVUPD      64(DI), Z5
+	XORQ         R8, R8
+
+loop:
+	CMPQ      AX, $0x10
+	JLT       done
+	VCVTPS2PD (CX)(R8*1), Z6
+	VCVTPS2PD (DX)(R8*1), Z7
+	VMULPD    Z7, Z6, Z6
+	VADDPD    Z6, Z2, Z2
+	VMOVUPS   (BX)(R8*1), Y7
+	VSUBPS    Y0, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	VCVTPS2PD Y7, Z7
+	VMULPD    Z7, Z6, Z6
+	VADDPD    Z6, Z4, Z4
+	VCVTPS2PD 32(CX)(R8*1), Z6
+	VCVTPS2PD 32(DX)(R8*1), Z7
+	VMULPD    Z7, Z6, Z6
+	VADDPD    Z6, Z3, Z3
+	VMOVUPS   32(BX)(R8*1), Y7
+	VSUBPS    Y0, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	VCVTPS2PD Y7, Z7
+	VMULPD    Z7, Z6, Z6
+	VADDPD    Z6, Z5, Z5
+	ADDQ      $0x40, R8
+	SUBQ      $0x10, AX
+	JMP       loop
+
+done:
+	VMOVUPD Z2, (SI)
+	VMOVUPD Z3, 64(SI)
+	VMOVUPD Z4, (DI)
+	VMOVUPD Z5, 64(DI)
 	VZEROUPPER
 	RET
 

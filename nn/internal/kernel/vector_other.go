@@ -12,6 +12,22 @@ func addLoop(n int, y *float32, a *float32, b *float32) { panic("kernel: no such
 
 func scaleLoop(n int, y *float32, x *float32, f float32) { panic("kernel: no such loop here") }
 
+func maxTapLoop(n int, best *float32, taken *float32, x *float32, tap float32) {
+	panic("kernel: no such loop here")
+}
+
+func spreadTapLoop(n int, dx *float32, dy *float32, taken *float32, tap float32) {
+	panic("kernel: no such loop here")
+}
+
+func rowNormLoop(n int, y *float32, x *float32, gamma *float32, beta *float32, mean float32, inverse float32) {
+	panic("kernel: no such loop here")
+}
+
+func rowBackLoop(n int, dx *float32, dy *float32, x *float32, gamma *float32, mean float32, inverse float32, a float32, b float32) {
+	panic("kernel: no such loop here")
+}
+
 func expLoop(n int, y *float32, x *float32, m float32) { panic("kernel: no such loop here") }
 
 func divLoop(n int, y *float32, x *float32, d float32) { panic("kernel: no such loop here") }

@@ -56,10 +56,18 @@ var functions = map[string]func(v vectors) []float32{
 	"lstm back":   func(v vectors) []float32 { LSTMBack(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); return nil },
 	"gru":         func(v vectors) []float32 { GRU(v[0], v[1], v[2], v[3], v[4], v[5]); return nil },
 	"gru back":    func(v vectors) []float32 { GRUBack(v[0], v[1], v[2], v[3], v[4], v[5], v[6]); return nil },
-	"dot":         func(v vectors) []float32 { return number(Dot(v[0], v[1])) },
-	"sum":         func(v vectors) []float32 { return number(Sum(v[0])) },
-	"deviation":   func(v vectors) []float32 { return number(Deviation(v[0], 0.3)) },
-	"greatest":    func(v vectors) []float32 { return []float32{Greatest(v[0])} },
+	"max tap":     func(v vectors) []float32 { MaxTap(v[0], v[1], v[2], 3); return nil },
+	"spread tap":  func(v vectors) []float32 { SpreadTap(v[0], v[1], v[2], 1); return nil },
+	"row norm":    func(v vectors) []float32 { RowNorm(v[0], v[1], v[2], v[3], 0.3, 1.7); return nil },
+	"row back":    func(v vectors) []float32 { RowBack(v[0], v[1], v[2], v[3], 0.3, 1.7, 0.1, 0.2); return nil },
+	"row errors": func(v vectors) []float32 {
+		s, d := RowErrors(v[0], v[1], v[2], 0.3, 1.7)
+		return append(number(s), number(d)...)
+	},
+	"dot":       func(v vectors) []float32 { return number(Dot(v[0], v[1])) },
+	"sum":       func(v vectors) []float32 { return number(Sum(v[0])) },
+	"deviation": func(v vectors) []float32 { return number(Deviation(v[0], 0.3)) },
+	"greatest":  func(v vectors) []float32 { return []float32{Greatest(v[0])} },
 }
 
 func init() {

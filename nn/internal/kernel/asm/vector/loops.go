@@ -144,6 +144,25 @@ func makeLoops() []loop {
 		{"scale", []string{"y", "x"}, []string{"f"}, nil, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
 			l.store(l.mul(l.load(at("x")), p["f"]), at("y"))
 		}},
+		{"maxTap", []string{"best", "taken", "x"}, []string{"tap"}, nil, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
+			x, best, taken := l.load(at("x")), l.load(at("best")), l.load(at("taken"))
+			taken = l.choose(unordered, x, x, p["tap"], l.choose(greater, x, best, p["tap"], taken))
+			l.store(l.choose(unordered, x, x, x, l.choose(greater, x, best, x, best)), at("best"))
+			l.store(taken, at("taken"))
+		}},
+		{"spreadTap", []string{"dx", "dy", "taken"}, []string{"tap"}, nil, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
+			e := l.choose(equal, l.load(at("taken")), p["tap"], l.load(at("dy")), l.zero())
+			l.store(l.add(l.load(at("dx")), e), at("dx"))
+		}},
+		{"rowNorm", []string{"y", "x", "gamma", "beta"}, []string{"mean", "inverse"}, nil, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
+			h := l.mul(l.sub(l.load(at("x")), p["mean"]), p["inverse"])
+			l.store(l.add(l.mul(h, l.load(at("gamma"))), l.load(at("beta"))), at("y"))
+		}},
+		{"rowBack", []string{"dx", "dy", "x", "gamma"}, []string{"mean", "inverse", "a", "b"}, nil, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
+			h := l.mul(l.sub(l.load(at("x")), p["mean"]), p["inverse"])
+			d := l.sub(l.sub(l.mul(l.load(at("dy")), l.load(at("gamma"))), p["a"]), l.mul(h, p["b"]))
+			l.store(l.mul(d, p["inverse"]), at("dx"))
+		}},
 		{"exp", []string{"y", "x"}, []string{"m"}, [][]uint32{expBits}, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
 			l.store(l.exp(l.sub(l.load(at("x")), p["m"])), at("y"))
 		}},

@@ -52,6 +52,14 @@ func (l *lanes) widen(m Mem, i int) VecVirtual {
 	return v
 }
 
+// narrow returns the lower half of v.
+func (l *lanes) narrow(v VecVirtual) Op {
+	if l.wide {
+		return v.AsY()
+	}
+	return v.AsX()
+}
+
 // blocks writes a loop over the 16·(n/16) first elements of vectors.
 func blocks(name, params string, pointers []string, wide bool, setup func(l *lanes) func(at func(string) Mem), end func(l *lanes)) {
 	if wide {
@@ -121,6 +129,40 @@ func reductions() {
 				}
 			}
 		}, end)
+		// hat is part i of x̂ = (x − mean)·inverse in float32, as float64.
+		hat := func(l *lanes, x Mem, i int, mean, inverse VecVirtual) VecVirtual {
+			h, d := l.half(), l.vec()
+			VMOVUPS(l.part(x, i), h)
+			VSUBPS(l.narrow(mean), h, h)
+			VMULPS(l.narrow(inverse), h, h)
+			VCVTPS2PD(h, d)
+			return d
+		}
+		var dots doubles
+		var dp Register
+		both := func(l *lanes) {
+			begin(l)
+			dp = Load(Param("d"), GP64())
+			dots = l.loadDoubles(dp)
+		}
+		ends := func(l *lanes) {
+			end(l)
+			l.storeDoubles(dots, dp)
+		}
+		// Σ δ·γ and Σ (δ·γ)·x̂.
+		blocks("rowErrors", "n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64", []string{"dy", "gamma", "x"}, wide, func(l *lanes) func(func(string) Mem) {
+			mean, inverse := l.spread("mean"), l.spread("inverse")
+			both(l)
+			return func(at func(string) Mem) {
+				for i := range acc {
+					e := l.widen(at("dy"), i)
+					VMULPD(l.widen(at("gamma"), i), e, e) // exact
+					VADDPD(e, acc[i], acc[i])
+					VMULPD(hat(l, at("x"), i, mean, inverse), e, e)
+					VADDPD(e, dots[i], dots[i])
+				}
+			}
+		}, ends)
 		var most []VecVirtual
 		blocks("greatest", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
 			l.declare(signs)
