@@ -269,28 +269,34 @@ func (c *conv) grad(g, dy, x []float32, n int, w *work) {
 	g = g[c.at:][:rows*c.units]
 	c.halo(w)
 	for i := range n {
-		p := c.pad(x, i, w)
-		e := dy[i*c.rows*c.cols*c.units:][:c.rows*c.cols*c.units]
-		for k := lo; k < hi; {
-			s, from := k/c.run, k%c.run
-			m := min(c.run-from, hi-k)
-			for q := range c.groups {
-				kernel.GemmSegments(m, c.co, c.rows, c.cols, p[c.segment(s)+q*c.ci+from:], 1, c.colStep, c.rowStep,
-					e[q*c.co:], c.units, c.cols*c.units, g[k*c.units+q*c.co:], c.units, i > 0)
-			}
-			k += m
-		}
+		c.gradRows(g, c.pad(x, i, w), dy[i*c.rows*c.cols*c.units:][:c.rows*c.cols*c.units], lo, hi, i > 0)
 	}
 }
 
-// norm2 is outerNorm2's for each group, whose rows x_r are the windows: they are read
-// where they lie.
+// gradRows writes to rows lo … hi−1 of g, the weights' gradient, what one example adds,
+// whose padded image is p and whose errors are e; with add it goes on from what g holds.
+func (c *conv) gradRows(g, p, e []float32, lo, hi int, add bool) {
+	for k := lo; k < hi; {
+		s, from := k/c.run, k%c.run
+		m := min(c.run-from, hi-k)
+		for q := range c.groups {
+			kernel.GemmSegments(m, c.co, c.rows, c.cols, p[c.segment(s)+q*c.ci+from:], 1, c.colStep, c.rowStep,
+				e[q*c.co:], c.units, c.cols*c.units, g[k*c.units+q*c.co:], c.units, add)
+		}
+		k += m
+	}
+}
+
+// norm2 is that of the example's own gradient, made as grad makes it, with an upper bound
+// of what either rounds away.
 func (c *conv) norm2(dy, x []float32, _ int, w *work) float64 {
 	c.halo(w)
 	p := c.pad(x, 0, w)
+	g := w.tmp[:len(c.w)]
+	c.gradRows(g, p, dy, 0, c.segments*c.run, false)
 	var sum float64
-	for g := range c.groups {
-		sum += c.groupNorm2(dy[g*c.co:], p[g*c.ci:])
+	for q := range c.groups {
+		sum += c.groupNorm2(g[q*c.co:], dy[q*c.co:], p[q*c.ci:])
 	}
 	return sum
 }
@@ -298,14 +304,16 @@ func (c *conv) norm2(dy, x []float32, _ int, w *work) float64 {
 // place returns where the window of output r begins.
 func (c *conv) place(r int) int { return r/c.cols*c.rowStep + r%c.cols*c.colStep }
 
-// groupNorm2 is outerNorm2 of one group; dy and x begin at its first channel.
-func (c *conv) groupNorm2(dy, x []float32) float64 {
-	rows, in := c.rows*c.cols, c.segments*c.run
+// groupNorm2 is the squared norm of one group's gradient g; g, dy and x begin at its
+// first channel. As in outerNorm2 what float32 sums round away is at most γ·S with S =
+// Σ_r ‖x_r‖·‖δ_r‖, here twice: in g and in the sum that grad makes.
+func (c *conv) groupNorm2(g, dy, x []float32) float64 {
+	rows := c.rows * c.cols
 	one := 0.0
 	if c.bias {
 		one = 1
 	}
-	var s float64
+	var s, sum float64
 	for r := range rows {
 		var xx float64
 		for k := range c.segments {
@@ -316,56 +324,18 @@ func (c *conv) groupNorm2(dy, x []float32) float64 {
 		}
 		s += math.Sqrt(float64(sumSquares(dy[r*c.units:][:c.co]) * (one + xx)))
 	}
-	var sum float64
-	if int64(rows)*int64(in+c.co)/2 <= int64(in)*int64(c.co) {
-		for r := range rows {
-			for q := range r + 1 {
-				xx := one
-				for k := range c.segments {
-					xx += dot(x[c.place(r)+c.segment(k):][:c.run], x[c.place(q)+c.segment(k):])
-				}
-				t := float64(xx * dot(dy[r*c.units:][:c.co], dy[q*c.units:]))
-				if q < r {
-					t *= 2
-				}
-				sum += t
-			}
-		}
-	} else {
-		for k := range in {
-			sum += c.rowNorm2(dy, x[c.segment(k/c.run)+k%c.run:])
-		}
-		if c.bias {
-			sum += c.rowNorm2(dy, nil)
-		}
+	for k := range c.segments * c.run {
+		sum += sumSquares(g[k*c.units:][:c.co])
 	}
-	return withRounding(sum, s, rows)
-}
-
-// rowNorm2 returns Σ_j (Σ_r x_r·δ_rj)², x_r the value at the begin of window r; x is
-// nil for ones.
-func (c *conv) rowNorm2(dy, x []float32) float64 {
-	var sum float64
-	var v [64]float64
-	for j := 0; j < c.co; j += len(v) {
-		w := min(len(v), c.co-j)
-		clear(v[:w])
-		for r := range c.rows {
-			for o := range c.cols {
-				f := 1.0
-				if x != nil {
-					f = float64(x[r*c.rowStep+o*c.colStep])
-				}
-				for k, e := range dy[(r*c.cols+o)*c.units+j:][:w] {
-					v[k] += float64(f * float64(e))
-				}
-			}
-		}
-		for _, e := range v[:w] {
+	for j := 0; c.bias && j < c.co; j += block {
+		var v [block]float64
+		b := v[:min(block, c.co-j)]
+		kernel.ColSum(b, dy[j:], c.units, rows)
+		for _, e := range b {
 			sum += float64(e * e)
 		}
 	}
-	return sum
+	return withRounding(sum, s, 2*rows+4)
 }
 
 func (c *conv) scale(int, float32) {}

@@ -109,7 +109,7 @@ func (c torchCase) run(t *testing.T) {
 			if _, err := p.ClippedGradSum(sum, norms, b, 1); err != nil {
 				t.Fatal(err)
 			}
-			check("norms", narrow(norms), s.Norms)
+			near(t, "norms", narrow(norms), s.Norms, 2e-5) // upper bounds, by what a sum over rows may round
 		}
 		n := len(b.X) / c.Spec.Inputs
 		p.run(task{do: (*Program).shareForward, batch: b, n: n, train: true})

@@ -76,6 +76,9 @@ type commands struct {
 		Report auditReportCommand `cmd:"" help:"Make the evidence archive and the report."`
 		Verify auditVerifyCommand `cmd:"" help:"Verify an evidence archive offline."`
 	} `cmd:"" help:"Log, evidence, report."`
+	Bench struct {
+		NN benchNNCommand `cmd:"" name:"nn" help:"Time training steps of known networks on this machine."`
+	} `cmd:"" help:"Measurements of this machine."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
