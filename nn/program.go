@@ -89,6 +89,7 @@ func Compile(spec Spec, o Options) (*Program, error) {
 	}
 	scratch := c.scratchLen + padding
 	p.arena, p.ints, p.doubles = make([]float32, c.nf+scratch*int64(c.workers)), make([]int32, c.ni), make([]float64, c.nd)
+	advise(p.arena)
 	p.each = make([]Metrics, o.Batch)
 	p.team, p.works = team.New(c.workers), make([]work, c.workers)
 	for i := range p.works {

@@ -35,7 +35,8 @@ const (
 func matmul512(m, n, segs, k int, a []float32, ars, acs, ass int, b []float32, ldb, bss int, c []float32, ldc int, add bool) {
 	if segs == 1 && m > tileRows && k >= 16 {
 		// Rows that lie a multiple of 4 KiB apart share a set of the cache.
-		packA, packB := acs == 1 && ars%1024 == 0, ldb%1024 == 0 && k*8 > packTerms
+		// So do those of a long panel some hundreds of bytes apart, in the second level.
+		packA, packB := acs == 1 && ars%1024 == 0, ldb%1024 == 0 && k*8 > packTerms || k > 2*packTerms && m > 4*tileRows
 		switch {
 		case packA:
 			packedBoth(m, n, k, a, ars, b, ldb, c, ldc, add)
