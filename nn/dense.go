@@ -60,6 +60,12 @@ func (d *dense) forward(y, x []float32, n int, _ *work) {
 
 // addRows adds b to each of the rows of y.
 func addRows(y, b []float32, rows int) {
+	if len(b) == 1 {
+		for i, v := range y[:rows] {
+			y[i] = v + b[0]
+		}
+		return
+	}
 	for i := range rows {
 		row := y[i*len(b):][:len(b)]
 		kernel.Add(row, row, b)
@@ -140,6 +146,12 @@ func sumShare(db, dy []float32, rows, ld int, w *work) {
 // sumRows writes to db the sum of the rows of dy, ld apart, in ascending order from +0.
 func sumRows(db, dy []float32, rows, ld int) {
 	clear(db)
+	if len(db) == 1 {
+		for i := range rows {
+			db[0] += dy[i*ld]
+		}
+		return
+	}
 	for i := range rows {
 		kernel.Add(db, db, dy[i*ld:][:len(db)])
 	}

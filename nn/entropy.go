@@ -47,15 +47,38 @@ func (p *Program) entropy(d, z []float32, label int32, scale float32) Metrics {
 // δ = (σ(z) − t)·scale. Label 1 is predicted where σ(z) > ½, that is z > 0.
 func binaryCrossEntropy(d, z []float32, label int32, scale float32) Metrics {
 	v := z[0]
-	d[0] = float32(kernel.Sigmoid(v)-float32(label)) * scale
-	a := float32(math.Abs(float64(v)))
-	l := kernel.Log1p(kernel.Exp(-a))
+	return binaryOf(d, v, kernel.Sigmoid(v), kernel.Exp(-float32(math.Abs(float64(v)))), label, scale)
+}
+
+// binaryOf is binaryCrossEntropy of z = v with sigma = σ(v) and e = e^−|v|.
+func binaryOf(d []float32, v, sigma, e float32, label int32, scale float32) Metrics {
+	d[0] = float32(sigma-float32(label)) * scale
+	l := kernel.Log1p(e)
 	if (v > 0) != (label == 1) || v != v {
-		l += float64(a) // the wrong side, or NaN
+		l += math.Abs(float64(v)) // the wrong side, or NaN
 	}
 	m := Metrics{Examples: 1, LossSum: l}
 	m.count(label, v > 0, v == v)
 	return m
+}
+
+// binaryLosses is losses under the plain BinaryCrossEntropy of one output.
+func (p *Program) binaryLosses(w *work) {
+	last := p.net.last()
+	z, d, e := last.y[w.lo:][:w.n], last.dy[w.lo:][:w.n], w.tmp[:w.n]
+	kernel.SigmoidOf(d, z)
+	for j, v := range z {
+		e[j] = -float32(math.Abs(float64(v)))
+	}
+	kernel.ExpMinus(e, e, 0)
+	for j, v := range z {
+		one := binaryOf(d[j:], v, d[j], e[j], p.now.batch.Labels[w.lo+j], p.now.scale)
+		one.Weight = 1
+		if w.badLoss < 0 && one.LossSum-one.LossSum != 0 { // NaN or infinite
+			w.badLoss = w.lo + j
+		}
+		p.each[w.lo+j] = one
+	}
 }
 
 // crossEntropy: ℓ = ln Σ_k e^(z_k−m) − (z_t − m), m the greatest logit,

@@ -114,6 +114,7 @@ func (p *Program) lay(c *compiler, o Optimizer) {
 	if p.spec.Loss == Cox {
 		p.cox = c.cox(c.batch)
 	}
+	c.scratch(c.share) // binaryLosses
 	p.net = c.chain(p.graph.nodes)
 	p.opt.split(&p.net)
 }
@@ -374,6 +375,10 @@ func (p *Program) backward(w *work) bool {
 
 // losses computes the losses of w's examples and the errors at the last layer.
 func (p *Program) losses(w *work) {
+	if s := &p.spec; s.Loss == BinaryCrossEntropy && p.outputs == 1 && s.ClassWeights == nil && s.LabelSmoothing == 0 {
+		p.binaryLosses(w)
+		return
+	}
 	for i := w.lo; i < w.lo+w.n; i++ {
 		one := p.exampleLoss(p.now.batch, i, p.now.scale)
 		if w.badLoss < 0 && one.LossSum-one.LossSum != 0 { // NaN or infinite
