@@ -13,7 +13,10 @@
 //     and each product that is not meant to be fused stands in a conversion,
 //     which the language forbids a compiler to fuse across.
 //
-// The plain loops (Gemm's matmul, FMA) are the documentation and the oracle of
-// the assembly; the build tag purego leaves only them. NaN is the one exception:
+// Sums along a vector run in 16 lanes of float64 that are added up by halves.
+//
+// The plain loops (matmulGo, FMA, the tails of the functions over vectors) are the
+// documentation and the oracle of the assembly, which the generators in asm write; the
+// build tag purego leaves only them, and TACIT_KERNEL=avx2 or go lowers the level. NaN is the one exception:
 // that a result is NaN is fixed, which of the NaN bit patterns is not.
 package kernel
