@@ -30,9 +30,9 @@ const maxExcess = 0x1p64 // of ‖g‖₂ over the clip norm
 // A non-finite example adds exactly zero to dst, is left out of the Metrics and
 // has norm +Inf. It is one whose loss is NaN or infinite, whose input to some
 // layer is longer than 2^64 (over r rows, one of them longer than 2^64/r), or whose
-// norm exceeds 2^64·clip.
+// norm exceeds 2^64·clip; a convolution's gradient that overflows float32 does too.
 //
-// No gradient of one example is held. In a Dense layer an example's weight gradient is,
+// No gradient of one example is held but a convolution's, in scratch. In a Dense layer an example's weight gradient is,
 // where it meets the layer once, the outer product of its input x and error δ, so the squared norm
 // over weight and bias is ‖δ‖²·(‖x‖² + 1) (Goodfellow 2015,
 // https://arxiv.org/abs/1510.01799), summed over the layers in float64; the
@@ -45,7 +45,8 @@ const maxExcess = 0x1p64 // of ‖g‖₂ over the clip norm
 // a layer at d = 2^20. ClipMargin covers these. Where an example meets a layer's
 // parameters in many rows (positions, steps), its float32 sum over them is rounded too,
 // and rows that cancel leave only that: the norm is then an upper bound that counts it
-// (withRounding), by up to rows·2^-24 of the sum of the rows' lengths.
+// (withRounding), by up to rows·2^-24 of the sum of the rows' lengths, in a convolution
+// twice that.
 //
 // Sums run on from example to example: those of n examples of that many rows round each
 // element by at most n·rows·2^-24 of the sum of its terms' magnitudes. That, which

@@ -109,8 +109,14 @@ func newConv(k *compiler, n *node) *conv {
 		c.products, c.joint, c.joinStep = 1, v.kernel[0], v.dilation[0]*c.pitch
 	}
 	one := [2]int{1, 1}
-	c.gather = c.groups == 1 && v.stride == one && v.dilation == one && v.padding[0] < v.kernel[0] && v.padding[1] < v.kernel[1]
-	k.scratch(n.entries[0].Len + max(2*c.image, c.image+c.errorRows()*c.errorPitch())) // turned weights, padded x, padded ∂x or errors
+	// Gathering makes products for every place of the image, scattering for every output.
+	c.gather = c.groups == 1 && v.stride == one && v.dilation == one && v.padding[0] < v.kernel[0] && v.padding[1] < v.kernel[1] &&
+		v.in[0]*v.in[1] <= 2*v.out[0]*v.out[1]
+	back := c.image // padded ∂x, or errors
+	if c.gather {
+		back = c.errorRows() * c.errorPitch()
+	}
+	k.scratch(n.entries[0].Len + c.image + back) // turned weights, padded x
 	return c
 }
 
@@ -317,15 +323,15 @@ func (c *conv) groupNorm2(g, dy, x []float32) float64 {
 	for r := range rows {
 		var xx float64
 		for k := range c.segments {
-			xx += sumSquares(x[c.place(r)+c.segment(k):][:c.run])
+			xx += kernel.SumSquares(x[c.place(r)+c.segment(k):][:c.run])
 		}
 		if !(xx <= longest(rows)) {
 			return math.Inf(1)
 		}
-		s += math.Sqrt(float64(sumSquares(dy[r*c.units:][:c.co]) * (one + xx)))
+		s += math.Sqrt(float64(kernel.SumSquares(dy[r*c.units:][:c.co]) * (one + xx)))
 	}
 	for k := range c.segments * c.run {
-		sum += sumSquares(g[k*c.units:][:c.co])
+		sum += kernel.SumSquares(g[k*c.units:][:c.co])
 	}
 	for j := 0; c.bias && j < c.co; j += block {
 		var v [block]float64

@@ -179,14 +179,14 @@ const maxInput = 0x1p64
 // rows of an example are bounded together: +Inf where some ‖x_r‖ > 2^64/rows.
 func outerNorm2(x []float32, in int, dy []float32, out, rows int, bias bool) float64 {
 	if rows == 1 {
-		xx := sumSquares(x[:in])
+		xx := kernel.SumSquares(x[:in])
 		if !(xx <= maxInput*maxInput) {
 			return math.Inf(1)
 		}
 		if bias {
 			xx = 1 + xx
 		}
-		return float64(sumSquares(dy[:out]) * xx)
+		return float64(kernel.SumSquares(dy[:out]) * xx)
 	}
 	one := 0.0
 	if bias {
@@ -194,17 +194,17 @@ func outerNorm2(x []float32, in int, dy []float32, out, rows int, bias bool) flo
 	}
 	var s float64
 	for r := range rows {
-		xx := sumSquares(x[r*in:][:in])
+		xx := kernel.SumSquares(x[r*in:][:in])
 		if !(xx <= longest(rows)) {
 			return math.Inf(1)
 		}
-		s += math.Sqrt(float64(sumSquares(dy[r*out:][:out]) * (one + xx)))
+		s += math.Sqrt(float64(kernel.SumSquares(dy[r*out:][:out]) * (one + xx)))
 	}
 	var sum float64
 	if rows*(in+out)/2 <= in*out {
 		for r := range rows {
 			for q := range r + 1 {
-				t := float64((one + dot(x[r*in:][:in], x[q*in:][:in])) * dot(dy[r*out:][:out], dy[q*out:][:out]))
+				t := float64((one + kernel.Dot(x[r*in:][:in], x[q*in:][:in])) * kernel.Dot(dy[r*out:][:out], dy[q*out:][:out]))
 				if q < r {
 					t *= 2
 				}
@@ -257,11 +257,6 @@ func withRounding(sum, s float64, terms int) float64 {
 	norm := math.Sqrt(max(sum, 0)+float64(0x1p-48*float64(s*s))) + float64(float64(m/(1-m))*s)
 	return float64(norm * norm)
 }
-
-// sumSquares and dot are kernel's: exact products, summed in float64.
-func sumSquares(v []float32) float64 { return kernel.SumSquares(v) }
-
-func dot(a, b []float32) float64 { return kernel.Dot(a, b) }
 
 // wantAxes reports a shape that has not the axes a layer needs.
 func wantAxes(in []int, n int, names string) error {

@@ -3,6 +3,8 @@ package nn
 import (
 	"fmt"
 	"math"
+
+	"tacit/nn/internal/kernel"
 )
 
 // embeddingKind: a row of a table for each token id of an example:
@@ -108,7 +110,7 @@ func (e *embedding) norm2(dy, x []float32, _ int, w *work) float64 {
 		}
 		head[int(id)] = 0
 		if next[s] == 0 {
-			sum += sumSquares(dy[s*e.width:][:e.width])
+			sum += kernel.SumSquares(dy[s*e.width:][:e.width])
 			continue
 		}
 		sum += e.rowNorm2(dy, next, s)
@@ -135,7 +137,7 @@ func (e *embedding) rowNorm2(dy []float32, next []int32, s int) float64 {
 	terms := 0
 	for r := int32(s + 1); r != 0; r = next[r-1] {
 		terms++
-		lengths += math.Sqrt(sumSquares(dy[int(r-1)*e.width:][:e.width]))
+		lengths += math.Sqrt(kernel.SumSquares(dy[int(r-1)*e.width:][:e.width]))
 	}
 	return withRounding(square, lengths, terms)
 }

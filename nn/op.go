@@ -113,35 +113,20 @@ func saturated(a, b int64) int64 {
 }
 
 // take returns n float32 of the arena, zero at first.
-func (c *compiler) take(n int) []float32 {
-	if c.counting {
-		c.nf = saturated(c.nf, int64(n))
-		return nil
-	}
-	s := c.floats[:n:n]
-	c.floats = c.floats[n:]
-	return s
-}
+func (c *compiler) take(n int) []float32 { return grant(c, &c.nf, &c.floats, n) }
 
-// takeInts is take for int32.
-func (c *compiler) takeInts(n int) []int32 {
-	if c.counting {
-		c.ni = saturated(c.ni, int64(n))
-		return nil
-	}
-	s := c.ints[:n:n]
-	c.ints = c.ints[n:]
-	return s
-}
+// takeInts and takeDoubles are take for int32 and float64.
+func (c *compiler) takeInts(n int) []int32      { return grant(c, &c.ni, &c.ints, n) }
+func (c *compiler) takeDoubles(n int) []float64 { return grant(c, &c.nd, &c.doubles, n) }
 
-// takeDoubles is take for float64.
-func (c *compiler) takeDoubles(n int) []float64 {
+// grant counts n more, or takes them from what is left.
+func grant[T any](c *compiler, count *int64, left *[]T, n int) []T {
 	if c.counting {
-		c.nd = saturated(c.nd, int64(n))
+		*count = saturated(*count, int64(n))
 		return nil
 	}
-	s := c.doubles[:n:n]
-	c.doubles = c.doubles[n:]
+	s := (*left)[:n:n]
+	*left = (*left)[n:]
 	return s
 }
 
@@ -273,7 +258,8 @@ func (c *chain) scale(i int, f float32) {
 		if u.trained == nil {
 			continue
 		}
-		kernel.Scale(u.dy[i*u.out:][:u.out], u.dy[i*u.out:][:u.out], f)
+		dy := u.dy[i*u.out:][:u.out]
+		kernel.Scale(dy, dy, f)
 		u.trained.scale(i, f)
 	}
 }

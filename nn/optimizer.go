@@ -173,7 +173,7 @@ func (o *optimizer) sums(g []float32, w *work, descending bool) {
 	lo, hi := w.share(o.count(descending), 1)
 	for i := lo; i < hi; i++ {
 		k := o.index(i, descending)
-		o.parts[k] = sumSquares(g[o.spans[k][0]:o.spans[k][1]])
+		o.parts[k] = kernel.SumSquares(g[o.spans[k][0]:o.spans[k][1]])
 	}
 }
 
@@ -199,18 +199,18 @@ func (o *optimizer) update(params, g []float32, factor float32, w *work, descend
 	lo, hi := w.share(o.count(descending), 1)
 	for i := lo; i < hi; i++ {
 		p := o.spans[o.index(i, descending)]
-		o.span(params[p[0]:p[1]], g[p[0]:p[1]], p[0], s, o.rate)
+		o.span(params[p[0]:p[1]], g[p[0]:p[1]], p[0], s)
 	}
 }
 
 // move is update without a clip norm for the parameters from offset at on, whose
 // gradient is g.
 func (o *optimizer) move(params, g []float32, at int) {
-	o.span(params[at:][:len(g)], g, at, kernel.Slope{Factor: 1, Decay: float32(o.WeightDecay)}, o.rate)
+	o.span(params[at:][:len(g)], g, at, kernel.Slope{Factor: 1, Decay: float32(o.WeightDecay)})
 }
 
 // span is update for the parameters from offset at on.
-func (o *optimizer) span(w, g []float32, at int, s kernel.Slope, rate float64) {
+func (o *optimizer) span(w, g []float32, at int, s kernel.Slope) {
 	var m, v []float32
 	if o.v != nil {
 		v = o.v[at:][:len(w)]
@@ -218,15 +218,15 @@ func (o *optimizer) span(w, g []float32, at int, s kernel.Slope, rate float64) {
 	if o.m != nil {
 		m = o.m[at:][:len(w)]
 	}
-	lr, mu, eps := float32(rate), float32(o.Momentum), float32(o.Epsilon)
+	lr, mu, eps := float32(o.rate), float32(o.Momentum), float32(o.Epsilon)
 	alpha, rest := float32(o.Alpha), float32(1-o.Alpha)
 	switch {
 	case o.Kind == Adam:
-		o.adam(w, g, m, v, s, rate)
+		o.adam(w, g, m, v, s)
 	case o.Kind == AdamW:
-		kernel.Scale(w, w, float32(1-float64(rate*o.WeightDecay)))
+		kernel.Scale(w, w, float32(1-float64(o.rate*o.WeightDecay)))
 		s.Decay = 0
-		o.adam(w, g, m, v, s, rate)
+		o.adam(w, g, m, v, s)
 	case o.Kind == RMSProp && o.Momentum != 0:
 		kernel.RMSPropMomentum(w, g, m, v, lr, alpha, rest, mu, eps, s)
 	case o.Kind == RMSProp:
@@ -242,7 +242,7 @@ func (o *optimizer) span(w, g []float32, at int, s kernel.Slope, rate float64) {
 	}
 }
 
-func (o *optimizer) adam(w, g, m, v []float32, s kernel.Slope, rate float64) {
+func (o *optimizer) adam(w, g, m, v []float32, s kernel.Slope) {
 	kernel.Adam(w, g, m, v, float32(o.Beta1), float32(1-o.Beta1), float32(o.Beta2), float32(1-o.Beta2),
-		float32(rate/(1-o.n1)), float32(math.Sqrt(1-o.n2)), float32(o.Epsilon), s)
+		float32(o.rate/(1-o.n1)), float32(math.Sqrt(1-o.n2)), float32(o.Epsilon), s)
 }

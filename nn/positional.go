@@ -1,5 +1,7 @@
 package nn
 
+import "tacit/nn/internal/kernel"
+
 // positionalKind: y = x + w with a learned table w of x's shape [steps, features], so
 // that what follows can tell one step from another; ∂x = δ, ∂w = Σ_i δ_i over the
 // examples. It begins normal with deviation 0.02 (as GPT-2's, Radford et al. 2019).
@@ -27,10 +29,7 @@ type positional struct {
 
 func (p *positional) forward(y, x []float32, n int, _ *work) {
 	for i := range n {
-		out := y[i*p.size:][:p.size]
-		for j, v := range x[i*p.size:][:p.size] {
-			out[j] = v + p.w[j]
-		}
+		kernel.Add(y[i*p.size:][:p.size], x[i*p.size:], p.w)
 	}
 }
 
@@ -44,6 +43,6 @@ func (p *positional) grad(g, dy, _ []float32, n int, w *work) {
 	sumShare(g[p.at:][:p.size], dy, n, p.size, w)
 }
 
-func (p *positional) norm2(dy, _ []float32, _ int, _ *work) float64 { return sumSquares(dy) }
+func (p *positional) norm2(dy, _ []float32, _ int, _ *work) float64 { return kernel.SumSquares(dy) }
 
 func (p *positional) scale(int, float32) {}

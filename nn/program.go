@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"unsafe"
 
 	"tacit/nn/internal/kernel"
 	"tacit/nn/internal/team"
@@ -101,6 +102,9 @@ func Compile(spec Spec, o Options) (*Program, error) {
 	return p, nil
 }
 
+// metricsBytes is what an example's Metrics take.
+const metricsBytes = int64(unsafe.Sizeof(Metrics{}))
+
 // padding keeps the scratch of two workers off each other's cache lines, in float32.
 const padding = 32
 
@@ -136,7 +140,7 @@ func (c *compiler) bytes() int64 {
 		n = saturated(n, saturated(c.scratchLen, padding))
 	}
 	n = saturated(n, saturated(c.nd, c.nd))
-	return 4 * min(n, math.MaxInt64/4)
+	return saturated(4*min(n, math.MaxInt64/4), int64(c.batch)*metricsBytes)
 }
 
 // leastWork is how many multiply-adds of a step a worker must have to be worth its
@@ -218,7 +222,9 @@ func (p *Program) Layout() Layout { return p.graph.layout }
 func (p *Program) NumParams() int { return len(p.params) }
 
 // ArenaBytes returns the memory that the Program holds.
-func (p *Program) ArenaBytes() int64 { return 4 * int64(len(p.arena)+len(p.ints)+2*len(p.doubles)) }
+func (p *Program) ArenaBytes() int64 {
+	return 4*int64(len(p.arena)+len(p.ints)+2*len(p.doubles)) + int64(len(p.each))*metricsBytes
+}
 
 // Threads returns how many cores work on a batch.
 func (p *Program) Threads() int { return p.team.Size() }
@@ -302,13 +308,16 @@ type task struct {
 // run has every worker do its part of t.
 func (p *Program) run(t task) {
 	p.now = t
-	p.team.Run(p)
+	p.team.Run((*members)(p))
 	p.now = task{}
 }
 
-// Share is one worker's part of the task at hand. It serves the Program's team and
-// nobody else.
-func (p *Program) Share(id int) {
+// members is the Program as its team sees it.
+type members Program
+
+// Share is one worker's part of the task at hand.
+func (m *members) Share(id int) {
+	p := (*Program)(m)
 	w, t := &p.works[id], &p.now
 	w.train, w.step, w.total = t.train, p.step, t.n
 	w.lo = id * t.n / w.of
@@ -323,10 +332,12 @@ func (p *Program) shareStep(w *work) {
 	}
 	x := p.now.batch.X
 	descending := p.opt.ClipNorm == 0 && p.net.descends(x, w)
-	p.net.grad(p.grad, x, w, descending)
-	w.team.Meet()
-	p.opt.sums(p.grad, w, descending)
-	w.team.Meet()
+	if p.opt.count(descending) > 0 {
+		p.net.grad(p.grad, x, w, descending)
+		w.team.Meet()
+		p.opt.sums(p.grad, w, descending)
+		w.team.Meet()
+	}
 	factor, err := p.opt.factor(descending)
 	if w.id == 0 {
 		p.opt.failed = err != nil

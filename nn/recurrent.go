@@ -292,8 +292,10 @@ func (r *recurrence) grad(g, _, x []float32, n int, w *work) {
 		if lo < hi {
 			kernel.Gemm(hi-lo, joint, rows, l.prev[lo:], 1, h, l.g, gw, u[lo*gw:], gw)
 		}
-		sumShare(bi, l.g, rows, gw, w)
-		sumShare(bh[:joint], l.g, rows, gw, w)
+		sumShare(bi[:joint], l.g, rows, gw, w)
+		from, to := w.share(joint, 16)
+		copy(bh[from:to], bi[from:to])
+		sumShare(bi[joint:], l.g[joint:], rows, gw, w)
 		if r.apart > 0 {
 			if lo < hi {
 				kernel.Gemm(hi-lo, gw-joint, rows, l.prev[lo:], 1, h, l.kept, kw, u[lo*gw+joint:], gw)
@@ -344,13 +346,9 @@ func (r *recurrence) scale(i int, f float32) {
 			}
 			continue
 		}
-		for j := range g {
-			g[j] *= f
-		}
+		kernel.Scale(g, g, f)
 		if r.apart > 0 {
-			for j := range kept {
-				kept[j] *= f
-			}
+			kernel.Scale(kept, kept, f)
 		}
 	}
 }

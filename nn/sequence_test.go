@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"tacit/nn/internal/kernel"
 )
 
 // Differences of the whole loss cannot judge truncation, which leaves a part of the
@@ -400,7 +402,7 @@ func TestEmbeddingNorm(t *testing.T) {
 			want += v * v
 		}
 		for s := range 9 {
-			lengths += math.Sqrt(sumSquares(dy[s*70:][:70]))
+			lengths += math.Sqrt(kernel.SumSquares(dy[s*70:][:70]))
 		}
 		got := math.Sqrt(e.norm2(dy, x, 0, alone(1, true, nil)))
 		if want = math.Sqrt(want); got < want*(1-1e-14) || got > want*(1+1e-14)+13*0x1.01p-24*lengths {

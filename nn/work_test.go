@@ -98,8 +98,9 @@ func TestThreadsGiveTheSameBits(t *testing.T) {
 }
 
 // A step whose layers move their own parameters gives the bits of one that holds the
-// gradient first, which a clip norm asks for; and where a product could overflow it
-// does hold it, and refuses.
+// gradient first, which a clip norm asks for. Where the magnitudes prove nothing a
+// finite gradient is held and moves the weights all the same (one that is not finite:
+// TestInfiniteGradientMovesNothing).
 func TestDescendingBits(t *testing.T) {
 	for name, s := range specs() {
 		for rule, o := range rules() {

@@ -16,8 +16,8 @@ import (
 type benchNNCommand struct {
 	Only    []string `placeholder:"W" help:"Workloads: a network (mlp, cnn, resnet, lstm, rnn, gru, tab, logreg, gpt) and its batch, as mlp32; all of the documented table without."`
 	Threads []int    `default:"1,2" help:"Threads; more than this machine has cores measures nothing useful."`
-	Opt     []string `default:"sgd,adam" enum:"sgd,adam" help:"Optimizers: sgd or adam."`
-	DP      bool     `name:"dp" help:"Steps of DP-SGD: each example's gradient is clipped. Networks with batch_norm refuse."`
+	Opt     []string `enum:"sgd,adam" help:"Optimizers: sgd or adam; both without."`
+	DP      bool     `name:"dp" help:"Steps of DP-SGD without its noise: each example's gradient is clipped. Takes sgd alone; networks with batch_norm refuse."`
 	Secs    float64  `default:"2" help:"Seconds for each measurement."`
 	Device  string   `default:"cpu" enum:"cpu" help:"cpu."`
 }
@@ -60,22 +60,38 @@ func (x *benchNNCommand) Run(ctx context.Context, c *console) error {
 			return misused("--threads 1,2", "--threads is %d, want 1 to %d", n, nn.MaxThreads)
 		}
 	}
+	opts := x.Opt
+	switch {
+	case x.DP && slices.Contains(opts, "adam"):
+		return misused("--dp --opt sgd", "--dp takes --opt sgd alone")
+	case x.DP:
+		opts = []string{"sgd"}
+	case len(opts) == 0:
+		opts = []string{"sgd", "adam"}
+	}
+	var lines []*benchLine
 	peak := nn.Peak()
 	if c.Output == "text" {
 		fmt.Fprintf(c.out, "%-10s %-5s %8s %12s %12s %10s %7s %7s\n", "workload", "opt", "threads", "best ms", "median ms", "GFLOP/s", "% peak", "allocs")
 	}
 	for i, w := range all {
 		for _, threads := range x.Threads {
-			for _, opt := range x.Opt {
+			for _, opt := range opts {
 				l, err := x.measure(ctx, names[i], w, threads, opt, peak)
 				if err != nil {
 					return err
+				}
+				if lines = append(lines, l); c.Output == "json" {
+					continue // one envelope, at the end
 				}
 				if err := c.stream(l, fmt.Sprintf("%-10s %-5s %8d %12.4f %12.4f %10.1f %7.1f %7.0f", l.W, l.Opt, l.Threads, l.BestMS, l.MedMS, l.GFLOPS, l.PeakPercent, l.AllocsPerStep)); err != nil {
 					return err
 				}
 			}
 		}
+	}
+	if c.Output == "json" {
+		return c.result(lines, nil)
 	}
 	return nil
 }
@@ -129,7 +145,6 @@ func (x *benchNNCommand) measure(ctx context.Context, name string, w workload, t
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	allocs := before.Mallocs
 	for start := time.Now(); len(blocks) < 3 || time.Since(start).Seconds() < x.Secs; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -146,8 +161,8 @@ func (x *benchNNCommand) measure(ctx context.Context, name string, w workload, t
 	l := &benchLine{W: name, Opt: opt, DP: x.DP, Threads: threads, Device: x.Device, Kernel: nn.Kernel(),
 		BestMS: round(1e3*best, 4), MedMS: round(1e3*blocks[len(blocks)/2], 4), StepsPerS: round(1/best, 1),
 		GFLOPS: round(3*w.flops/best/1e9, 1), ArenaBytes: p.ArenaBytes()}
-	// A handful of allocations belong to the blocks, not to their steps.
-	l.AllocsPerStep = math.Floor(float64(after.Mallocs-allocs) / float64(n*len(blocks)))
+	// A whole number, as testing.AllocsPerRun gives: a handful belong to the blocks.
+	l.AllocsPerStep = math.Floor(float64(after.Mallocs-before.Mallocs) / float64(n*len(blocks)))
 	if peak > 0 {
 		l.PeakPercent = round(100*l.GFLOPS/(peak*float64(threads)), 1)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -117,5 +116,5 @@ func parseWorkload(name string) (workload, error) {
 			return workload{w.spec(), batch, 2 * float64(w.macs) * float64(batch)}, nil
 		}
 	}
-	return workload{}, misused("tacit bench nn --only "+strings.Join(workloadNames(), ","), "unknown workload %s", fmt.Sprintf("%q", name))
+	return workload{}, misused("tacit bench nn --only "+strings.Join(workloadNames(), ","), "unknown workload %q", name)
 }

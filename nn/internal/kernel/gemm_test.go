@@ -171,21 +171,106 @@ func TestGemmShortSlicePanics(t *testing.T) {
 	}
 }
 
-func TestTranspose(t *testing.T) {
-	for m := 1; m < 9; m++ {
-		for n := 1; n < 9; n++ {
-			src, dst := make([]float32, m*n), make([]float32, m*n)
-			for i := range src {
-				src[i] = float32(i)
-			}
-			Transpose(dst, src, m, n)
-			for i := range m {
-				for j := range n {
-					if dst[j*m+i] != src[i*n+j] {
-						t.Fatalf("%dx%d: dst[%d,%d] = %v", m, n, j, i, dst[j*m+i])
+// Products over segments have the oracle's bits, however they are cut or packed.
+func TestSegmentsBits(t *testing.T) {
+	type shape struct{ m, n, segs, k, ars, acs, ass, ldb, bss, ldc int }
+	r := rand.New(rand.NewPCG(15, 16))
+	shapes := []shape{
+		{m: 60, n: 70, segs: 1, k: 300, ars: 1024, acs: 1, ldb: 71, ldc: 72},               // A and B packed, in rows and terms
+		{m: 30, n: 45, segs: 1, k: 40, ars: 41, acs: 1, ldb: 1024, ldc: 45},                // B packed: its rows share a set
+		{m: 57, n: 40, segs: 1, k: 520, ars: 1, acs: 57, ldb: 40, ldc: 40},                 // B packed: it is long
+		{m: 3, n: 17, segs: 5, k: 2000, ars: 7, acs: 3, ass: 11, ldb: 17, bss: 5, ldc: 17}, // several calls, whole segments each
+		{m: 2, n: 5, segs: 2, k: 8200, ars: 8200, acs: 1, ass: 3, ldb: 5, bss: 7, ldc: 9},  // several calls a segment
+		{m: 15, n: 3, segs: 600, k: 15, ars: 2, acs: 1, ass: 1, ldb: 3, bss: 1, ldc: 4},
+	}
+	for range 200 {
+		s := shape{m: r.IntN(33), n: r.IntN(71), segs: r.IntN(5), k: r.IntN(9), ars: r.IntN(9), acs: r.IntN(9), ass: r.IntN(9), bss: r.IntN(99)}
+		s.ldb, s.ldc = s.n+r.IntN(3), s.n+r.IntN(3)
+		shapes = append(shapes, s)
+	}
+	fill := func(int) float32 { return float32(r.NormFloat64()) }
+	forLevels(t, func(t *testing.T) {
+		for _, s := range shapes {
+			last := func(n int) int { return max(n-1, 0) }
+			a, _ := guarded(last(s.m)*s.ars+last(s.segs)*s.ass+last(s.k)*s.acs+1, fill)
+			b, _ := guarded(last(s.segs)*s.bss+last(s.k)*s.ldb+max(s.n, 1), fill)
+			c, intact := guarded(last(s.m)*s.ldc+s.n, fill)
+			for _, add := range []bool{true, false} {
+				want := append([]float32{}, c...)
+				matmulGo(s.m, s.n, s.segs, s.k, a, s.ars, s.acs, s.ass, b, s.ldb, s.bss, want, s.ldc, add)
+				GemmSegments(s.m, s.n, s.segs, s.k, a, s.ars, s.acs, s.ass, b, s.ldb, s.bss, c, s.ldc, add)
+				for i := range c {
+					if !same(c[i], want[i]) {
+						t.Fatalf("%+v, add %v: element %d is %x, want %x", s, add, i, c[i], want[i])
 					}
 				}
 			}
+			if !intact() {
+				t.Fatalf("%+v: wrote outside C", s)
+			}
 		}
-	}
+	})
+}
+
+// A product with B in panels has the bits of one with B as it lies.
+func TestPanelsBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 18))
+	fill := func(int) float32 { return float32(r.NormFloat64()) }
+	forLevels(t, func(t *testing.T) {
+		for _, n := range []int{1, 31, 32, 33, 70} {
+			const m, k, ldb = 5, 9, 75
+			a, _ := guarded(m*k, fill)
+			b, _ := guarded(k*ldb, fill)
+			c, intact := guarded(m*n, fill)
+			panels, packed := guarded(PanelLen(k, n), fill)
+			want := append([]float32{}, c...)
+			GemmAdd(m, n, k, a, k, 1, b, ldb, want, n)
+			Pack(panels, b, ldb, k, n)
+			GemmPanels(m, n, k, a, k, 1, panels, c, n)
+			for i := range c {
+				if !same(c[i], want[i]) {
+					t.Fatalf("%d columns: element %d is %x, want %x", n, i, c[i], want[i])
+				}
+			}
+			if !intact() || !packed() {
+				t.Fatalf("%d columns: wrote outside", n)
+			}
+		}
+	})
+}
+
+func TestTranspose(t *testing.T) {
+	forLevels(t, func(t *testing.T) {
+		for m := range 40 {
+			for n := range 40 {
+				ldd, lds := m+n%3, n+m%3
+				src, _ := guarded(m*lds, func(i int) float32 { return float32(i) })
+				dst, intact := guarded(n*ldd, func(int) float32 { return guard })
+				TransposeRows(dst, ldd, src, lds, m, n)
+				for j := range n {
+					for i := range ldd {
+						want := guard // between the rows
+						if i < m {
+							want = src[i*lds+j]
+						}
+						if dst[j*ldd+i] != want {
+							t.Fatalf("%dx%d: dst[%d,%d] is %v, want %v", m, n, j, i, dst[j*ldd+i], want)
+						}
+					}
+				}
+				whole := make([]float32, m*n)
+				Transpose(whole, src[:m*n], m, n)
+				for i := range m {
+					for j := range n {
+						if whole[j*m+i] != src[i*n+j] {
+							t.Fatalf("%dx%d: element %d,%d", m, n, j, i)
+						}
+					}
+				}
+				if !intact() {
+					t.Fatalf("%dx%d: wrote outside", m, n)
+				}
+			}
+		}
+	})
 }

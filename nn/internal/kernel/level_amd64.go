@@ -49,5 +49,5 @@ func lowered(best int) int {
 	return best
 }
 
-// Name says which instructions the inner loops use: "avx512", "avx2", "neon" or "go".
+// Name says which instructions the inner loops use: "avx512", "avx2" or "go".
 func Name() string { return levelNames[level] }

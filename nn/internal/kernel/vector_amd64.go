@@ -479,3 +479,143 @@ func adagradDecayLoop(n int, w *float32, g1 *float32, v *float32, lr float32, ep
 		adagradDecayAVX2(n, w, g1, v, lr, eps, factor, decay)
 	}
 }
+
+//go:noescape
+func dotAVX2(n int, a, b *float32, s *float64)
+
+//go:noescape
+func dotAVX512(n int, a, b *float32, s *float64)
+
+func dotLoop(n int, a, b *float32, s *float64) {
+	if level == levelAVX512 {
+		dotAVX512(n, a, b, s)
+	} else {
+		dotAVX2(n, a, b, s)
+	}
+}
+
+//go:noescape
+func sumAVX2(n int, a *float32, s *float64)
+
+//go:noescape
+func sumAVX512(n int, a *float32, s *float64)
+
+func sumLoop(n int, a *float32, s *float64) {
+	if level == levelAVX512 {
+		sumAVX512(n, a, s)
+	} else {
+		sumAVX2(n, a, s)
+	}
+}
+
+//go:noescape
+func deviationAVX2(n int, a *float32, mean float64, s *float64)
+
+//go:noescape
+func deviationAVX512(n int, a *float32, mean float64, s *float64)
+
+func deviationLoop(n int, a *float32, mean float64, s *float64) {
+	if level == levelAVX512 {
+		deviationAVX512(n, a, mean, s)
+	} else {
+		deviationAVX2(n, a, mean, s)
+	}
+}
+
+//go:noescape
+func rowErrorsAVX2(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64)
+
+//go:noescape
+func rowErrorsAVX512(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64)
+
+func rowErrorsLoop(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64) {
+	if level == levelAVX512 {
+		rowErrorsAVX512(n, dy, gamma, x, mean, inverse, s, d)
+	} else {
+		rowErrorsAVX2(n, dy, gamma, x, mean, inverse, s, d)
+	}
+}
+
+//go:noescape
+func greatestAVX2(n int, a *float32, s *float32)
+
+//go:noescape
+func greatestAVX512(n int, a *float32, s *float32)
+
+func greatestLoop(n int, a *float32, s *float32) {
+	if level == levelAVX512 {
+		greatestAVX512(n, a, s)
+	} else {
+		greatestAVX2(n, a, s)
+	}
+}
+
+//go:noescape
+func colSumAVX2(rows int, a *float32, ld int, s *float64)
+
+//go:noescape
+func colSumAVX512(rows int, a *float32, ld int, s *float64)
+
+func colSumLoop(rows int, a *float32, ld int, s *float64) {
+	if level == levelAVX512 {
+		colSumAVX512(rows, a, ld, s)
+	} else {
+		colSumAVX2(rows, a, ld, s)
+	}
+}
+
+//go:noescape
+func colSquareAVX2(rows int, a *float32, ld int, mean, s *float64)
+
+//go:noescape
+func colSquareAVX512(rows int, a *float32, ld int, mean, s *float64)
+
+func colSquareLoop(rows int, a *float32, ld int, mean, s *float64) {
+	if level == levelAVX512 {
+		colSquareAVX512(rows, a, ld, mean, s)
+	} else {
+		colSquareAVX2(rows, a, ld, mean, s)
+	}
+}
+
+//go:noescape
+func colErrorsAVX2(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64)
+
+//go:noescape
+func colErrorsAVX512(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64)
+
+func colErrorsLoop(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64) {
+	if level == levelAVX512 {
+		colErrorsAVX512(rows, dy, x, ld, mean, inverse, sum, dot)
+	} else {
+		colErrorsAVX2(rows, dy, x, ld, mean, inverse, sum, dot)
+	}
+}
+
+//go:noescape
+func colNormAVX2(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32)
+
+//go:noescape
+func colNormAVX512(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32)
+
+func colNormLoop(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32) {
+	if level == levelAVX512 {
+		colNormAVX512(rows, y, x, ld, mean, inverse, gamma, beta)
+	} else {
+		colNormAVX2(rows, y, x, ld, mean, inverse, gamma, beta)
+	}
+}
+
+//go:noescape
+func colBackAVX2(rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32)
+
+//go:noescape
+func colBackAVX512(rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32)
+
+func colBackLoop(rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32) {
+	if level == levelAVX512 {
+		colBackAVX512(rows, dx, dy, x, ld, mean, inverse, a, b, factor)
+	} else {
+		colBackAVX2(rows, dx, dy, x, ld, mean, inverse, a, b, factor)
+	}
+}

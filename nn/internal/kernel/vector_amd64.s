@@ -7046,6 +7046,7 @@ TEXT ·transpose16AVX512(SB), NOSPLIT, $0-32
 TEXT ·colSumAVX2(SB), NOSPLIT, $0-32
 	MOVQ    rows+0(FP), AX
 	MOVQ    ld+16(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    a+8(FP), BX
 	MOVQ    s+24(FP), SI
 	VMOVUPD (SI), Y0
@@ -7082,6 +7083,7 @@ done:
 TEXT ·colSquareAVX2(SB), NOSPLIT, $0-40
 	MOVQ    rows+0(FP), AX
 	MOVQ    ld+16(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    a+8(FP), BX
 	MOVQ    s+32(FP), SI
 	MOVQ    mean+24(FP), DX
@@ -7131,6 +7133,7 @@ done:
 TEXT ·colErrorsAVX2(SB), NOSPLIT, $0-64
 	MOVQ    rows+0(FP), AX
 	MOVQ    ld+24(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    dy+8(FP), BX
 	MOVQ    x+16(FP), SI
 	MOVQ    sum+48(FP), DI
@@ -7199,6 +7202,7 @@ done:
 TEXT ·colNormAVX2(SB), NOSPLIT, $0-64
 	MOVQ  rows+0(FP), AX
 	MOVQ  ld+24(FP), CX
+	SHLQ  $0x02, CX
 	MOVQ  y+8(FP), BX
 	MOVQ  x+16(FP), SI
 	MOVQ  mean+32(FP), DI
@@ -7235,6 +7239,7 @@ done:
 TEXT ·colBackAVX2(SB), NOSPLIT, $0-80
 	MOVQ  rows+0(FP), AX
 	MOVQ  ld+32(FP), CX
+	SHLQ  $0x02, CX
 	MOVQ  dx+8(FP), BX
 	MOVQ  dy+16(FP), SI
 	MOVQ  x+24(FP), DI
@@ -7279,6 +7284,7 @@ done:
 TEXT ·colSumAVX512(SB), NOSPLIT, $0-32
 	MOVQ    rows+0(FP), AX
 	MOVQ    ld+16(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    a+8(FP), BX
 	MOVQ    s+24(FP), SI
 	VMOVUPD (SI), Z0
@@ -7307,6 +7313,7 @@ done:
 TEXT ·colSquareAVX512(SB), NOSPLIT, $0-40
 	MOVQ    rows+0(FP), AX
 	MOVQ    ld+16(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    a+8(FP), BX
 	MOVQ    s+32(FP), SI
 	MOVQ    mean+24(FP), DX
@@ -7342,6 +7349,7 @@ done:
 TEXT ·colErrorsAVX512(SB), NOSPLIT, $0-64
 	MOVQ    rows+0(FP), AX
 	MOVQ    ld+24(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    dy+8(FP), BX
 	MOVQ    x+16(FP), SI
 	MOVQ    sum+48(FP), DI
@@ -7388,6 +7396,7 @@ done:
 TEXT ·colNormAVX512(SB), NOSPLIT, $0-64
 	MOVQ  rows+0(FP), AX
 	MOVQ  ld+24(FP), CX
+	SHLQ  $0x02, CX
 	MOVQ  y+8(FP), BX
 	MOVQ  x+16(FP), SI
 	MOVQ  mean+32(FP), DI
@@ -7418,6 +7427,7 @@ done:
 TEXT ·colBackAVX512(SB), NOSPLIT, $0-80
 	MOVQ  rows+0(FP), AX
 	MOVQ  ld+32(FP), CX
+	SHLQ  $0x02, CX
 	MOVQ  dx+8(FP), BX
 	MOVQ  dy+16(FP), SI
 	MOVQ  x+24(FP), DI

@@ -117,3 +117,33 @@ func adagradLoop(n int, w *float32, g1 *float32, v *float32, lr float32, eps flo
 func adagradDecayLoop(n int, w *float32, g1 *float32, v *float32, lr float32, eps float32, factor float32, decay float32) {
 	panic("kernel: no such loop here")
 }
+
+func dotLoop(n int, a, b *float32, s *float64) { panic("kernel: no such loop here") }
+
+func sumLoop(n int, a *float32, s *float64) { panic("kernel: no such loop here") }
+
+func deviationLoop(n int, a *float32, mean float64, s *float64) { panic("kernel: no such loop here") }
+
+func rowErrorsLoop(n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64) {
+	panic("kernel: no such loop here")
+}
+
+func greatestLoop(n int, a *float32, s *float32) { panic("kernel: no such loop here") }
+
+func colSumLoop(rows int, a *float32, ld int, s *float64) { panic("kernel: no such loop here") }
+
+func colSquareLoop(rows int, a *float32, ld int, mean, s *float64) {
+	panic("kernel: no such loop here")
+}
+
+func colErrorsLoop(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64) {
+	panic("kernel: no such loop here")
+}
+
+func colNormLoop(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32) {
+	panic("kernel: no such loop here")
+}
+
+func colBackLoop(rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32) {
+	panic("kernel: no such loop here")
+}

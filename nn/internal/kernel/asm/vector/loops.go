@@ -126,8 +126,6 @@ func rule(name string, pointers, scalars []string, consts [][]uint32, body func(
 	return out
 }
 
-var loops = makeLoops()
-
 func makeLoops() []loop {
 	out := []loop{
 		{"relu", []string{"y", "x"}, nil, nil, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {

@@ -60,20 +60,35 @@ func (l *lanes) narrow(v VecVirtual) Op {
 	return v.AsX()
 }
 
+// signatures are the loops that writeGo chooses between beside those of loops, name and
+// parameters.
+var signatures [][2]string
+
+// open begins a function of either width.
+func open(name, params string, wide bool) *lanes {
+	suffix := "AVX512"
+	if !wide {
+		suffix = "AVX2"
+		signatures = append(signatures, [2]string{name, params})
+	}
+	TEXT(name+suffix, NOSPLIT, "func("+params+")")
+	return &lanes{wide: wide}
+}
+
+// addresses loads the pointers among the parameters.
+func addresses(names []string) map[string]Register {
+	out := map[string]Register{}
+	for _, p := range names {
+		out[p] = Load(Param(p), GP64())
+	}
+	return out
+}
+
 // blocks writes a loop over the 16·(n/16) first elements of vectors.
 func blocks(name, params string, pointers []string, wide bool, setup func(l *lanes) func(at func(string) Mem), end func(l *lanes)) {
-	if wide {
-		name += "AVX512"
-	} else {
-		name += "AVX2"
-	}
-	TEXT(name, NOSPLIT, "func("+params+")")
-	l := &lanes{wide: wide}
+	l := open(name, params, wide)
 	n := Load(Param("n"), GP64())
-	bases := map[string]Register{}
-	for _, p := range pointers {
-		bases[p] = Load(Param(p), GP64())
-	}
+	bases := addresses(pointers)
 	body := setup(l)
 	i := GP64()
 	XORQ(i, i)
@@ -188,7 +203,7 @@ func reductions() {
 	}
 }
 
-// columns writes loops over the rows of 16 columns, ld bytes apart.
+// columns writes loops over the rows of 16 columns, ld values apart.
 func columns() {
 	for _, wide := range []bool{false, true} {
 		column("colSum", "rows int, a *float32, ld int, s *float64", []string{"a"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
@@ -268,18 +283,10 @@ func fixed(l *lanes, name string) []Mem {
 }
 
 func column(name, params string, pointers []string, wide bool, setup func(l *lanes) (body func(func(string) Mem), end func())) {
-	if wide {
-		name += "AVX512"
-	} else {
-		name += "AVX2"
-	}
-	TEXT(name, NOSPLIT, "func("+params+")")
-	l := &lanes{wide: wide}
+	l := open(name, params, wide)
 	rows, ld, i := Load(Param("rows"), GP64()), Load(Param("ld"), GP64()), GP64()
-	bases := map[string]Register{}
-	for _, p := range pointers {
-		bases[p] = Load(Param(p), GP64())
-	}
+	SHLQ(U8(2), ld)
+	bases := addresses(pointers)
 	body, end := setup(l)
 	XORQ(i, i)
 	TESTQ(rows, rows)
