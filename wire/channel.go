@@ -34,7 +34,8 @@ type Channel struct {
 
 	dead struct {
 		sync.Mutex
-		err error // the first error; nil while the channel lives
+		err    error // the first error; nil while the channel lives
+		broken error // the rule that the peer broke, while it is told; err will be that
 	}
 }
 
@@ -44,14 +45,6 @@ type turn chan struct{}
 
 func (t turn) Lock()   { t <- struct{}{} }
 func (t turn) Unlock() { <-t }
-func (t turn) TryLock() bool {
-	select {
-	case t <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
 
 func newChannel(fc FrameConn, k *sessionKeys, side Direction) *Channel {
 	c := &Channel{fc: fc, side: side, binding: k.binding, version: k.version, sendMu: make(turn, 1)}
@@ -279,8 +272,8 @@ func appendBounded(b, p []byte, size int) []byte {
 	return append(b, p...)
 }
 
-// tell sends an authentic peer the rule that it broke, if that can be done at once:
-// a peer that sends too much is not waited for.
+// tell sends an authentic peer the rule that it broke. A peer that sends too much
+// without reading is not waited for longer than [tellTimeout].
 func (c *Channel) tell(broken error) {
 	e := &Error{Code: CodeProtocol, Hint: "both sides need the same version of this program"}
 	var use *UseError
@@ -298,11 +291,15 @@ func (c *Channel) tell(broken error) {
 		return
 	}
 	head, _, err := encode(e)
-	if err != nil || !c.sendMu.TryLock() {
+	if err != nil {
 		return
 	}
+	c.dead.Lock()
+	c.dead.broken = broken
+	c.dead.Unlock()
+	c.fc.SetWriteDeadline(time.Now().Add(tellTimeout)) // also for a Send in progress, which holds sendMu
+	c.sendMu.Lock()
 	defer c.sendMu.Unlock()
-	c.fc.SetWriteDeadline(time.Now().Add(tellTimeout))
 	c.send(KindError, head, nil)
 }
 
@@ -362,6 +359,9 @@ func (c *Channel) fail(err error) error {
 	if c.dead.err == nil {
 		if errors.Is(err, net.ErrClosed) {
 			err = ErrClosed // only a Close on this side makes it
+		}
+		if c.dead.broken != nil {
+			err = c.dead.broken
 		}
 		c.dead.err = err
 	}

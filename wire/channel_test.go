@@ -417,6 +417,41 @@ func TestSetLimit(t *testing.T) {
 	}
 }
 
+// A peer learns which rule it broke also while the other side is sending to it; one
+// that does not read is not waited for.
+func TestToldWhileSending(t *testing.T) {
+	for _, reads := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := open(t)
+			server.SetLimit(KindVector, VectorSize(1))
+			sum := &Committed{Sum: make([]byte, 40*MaxFrame)} // more than the queue takes
+			sent := make(chan error, 1)
+			go func() { sent <- server.Send(sum) }()
+			synctest.Wait()
+			ended := make(chan error, 1)
+			go func() { _, err := server.Receive(); ended <- err }()
+			if err := client.Send(&Vector{Words: make([]byte, 64)}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // the server has seen it
+			if reads {
+				if m, err := client.Receive(); err != nil || m.Kind() != KindCommitted {
+					t.Fatalf("got %v, %v; want the sum", m, err)
+				}
+				if m, err := client.Receive(); err != nil || m.Kind() != KindError || m.(*Error).Code != CodeLimit {
+					t.Errorf("got %v, %v; want the code %q", m, err, CodeLimit)
+				}
+			}
+			if err := <-sent; (err == nil) != reads {
+				t.Errorf("the sum under way ended with %v", err)
+			}
+			if _, ok := errors.AsType[*LimitError](<-ended); !ok {
+				t.Error("the receiver saw no LimitError")
+			}
+		})
+	}
+}
+
 // What a receiver allocates is bounded by what has arrived, not by what is announced.
 func TestAllocationFollowsArrival(t *testing.T) {
 	for _, size := range []int{1, 100, maxPayload, 10 * maxPayload, 1000 * maxPayload} {
