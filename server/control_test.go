@@ -121,6 +121,13 @@ func TestControlSocket(t *testing.T) {
 		}
 	}
 	alike("denied", func(c Control) error { _, err := c.Invite(ctx, "org", "a", time.Hour); return err })
+	for begun := false; !begun; time.Sleep(time.Millisecond) { // its state stands in the words
+		runs, err := s.Runs(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = runs[0].State != stateQueued
+	}
 	alike("denied with a hint", func(c Control) error { _, err := c.Submit(ctx, testPlan(t, 1).Canonical()); return err })
 	alike("too few", func(c Control) error {
 		p := testPlan(t, 2)
