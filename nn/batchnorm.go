@@ -98,8 +98,12 @@ type batchNorm struct {
 	exact []float64 // (channels): μ
 }
 
-func (b *batchNorm) forward(y, x []float32, n int, _ *work) {
-	kernel.ColNorm(y, x, b.channels, n*b.positions, b.mean, b.inverse, b.gamma, b.beta)
+func (*batchNorm) whole() {}
+
+func (b *batchNorm) forward(y, x []float32, n int, w *work) {
+	b.gather(x, n, w)
+	size := b.positions * b.channels
+	kernel.ColNorm(own(y, size, w), own(x, size, w), b.channels, w.n*b.positions, b.mean, b.inverse, b.gamma, b.beta)
 }
 
 // gather takes the statistics of x (n, positions, channels), or the running ones, and
@@ -187,11 +191,13 @@ func (b *batchNorm) gatherErrors(dy, x []float32, n int, w *work) {
 	w.team.Meet()
 }
 
-func (b *batchNorm) backward(dx, dy, x, _ []float32, n int, _ *work) {
+func (b *batchNorm) backward(dx, dy, x, _ []float32, n int, w *work) {
+	b.gatherErrors(dy, x, n, w)
 	if dx == nil {
 		return
 	}
-	kernel.ColBack(dx, dy, x, b.channels, n*b.positions, b.mean, b.inverse, b.shiftSum, b.shiftDot, b.factor)
+	size := b.positions * b.channels
+	kernel.ColBack(own(dx, size, w), own(dy, size, w), own(x, size, w), b.channels, w.n*b.positions, b.mean, b.inverse, b.shiftSum, b.shiftDot, b.factor)
 }
 
 func (b *batchNorm) grad(g, _, _ []float32, _ int, w *work) {

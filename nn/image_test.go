@@ -275,8 +275,8 @@ func TestImageOpsStayInside(t *testing.T) {
 			dy, dyIntact := guarded(n*size(at.out), normal)
 			dx, dxIntact := guarded(n*size(in), nan)
 			before := digest(x) + digest(dy)
-			forwardOf(o, y, x, w)
-			backwardOf(o, dx, dy, x, y, w)
+			o.forward(y, x, w.n, w)
+			o.backward(dx, dy, x, y, w.n, w)
 			grad, gradIntact := guarded(len(params), func(int) float32 { return guardWord })
 			if o, ok := o.(trained); ok {
 				o.grad(grad, dy, x, n, w)
@@ -386,8 +386,8 @@ func TestMaxPoolChoices(t *testing.T) {
 	} {
 		o, n, _, w := guardedOp(t, c.in, c.l, 1, 1)
 		y, dx := make([]float32, size(n.out)), make([]float32, len(c.x))
-		forwardOf(o, y, c.x, w)
-		backwardOf(o, dx, c.dy, c.x, y, w)
+		o.forward(y, c.x, w.n, w)
+		o.backward(dx, c.dy, c.x, y, w.n, w)
 		if !sameValues(y, c.y) || !sameValues(dx, c.d) {
 			t.Errorf("%s: y %v, want %v; dx %v, want %v", c.name, y, c.y, dx, c.d)
 		}

@@ -263,11 +263,11 @@ func TestNormExtremes(t *testing.T) {
 			params[e.Offset], params[e.Offset+1] = 7, -9
 		}
 		y := make([]float32, 12)
-		forwardOf(o, y, slices.Repeat([]float32{3e38}, 12), w)
+		o.forward(y, slices.Repeat([]float32{3e38}, 12), w.n, w)
 		if !slices.Equal(y, slices.Repeat([]float32{7, -9}, 6)) {
 			t.Errorf("%s of equal values: %v", l.Kind, y)
 		}
-		forwardOf(o, y, slices.Repeat([]float32{1.5e38, -1.5e38, -1.5e38, 1.5e38}, 3), w)
+		o.forward(y, slices.Repeat([]float32{1.5e38, -1.5e38, -1.5e38, 1.5e38}, 3), w.n, w)
 		if nonFinite(y) >= 0 {
 			t.Errorf("%s of great values: %v", l.Kind, y)
 		}

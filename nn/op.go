@@ -7,10 +7,10 @@ import (
 	"tacit/nn/internal/team"
 )
 
-// op is one layer at work. Slices are of n examples, n ≥ 1 but for a residual, and no
-// method keeps them or allocates. Every worker of a Program calls forward and backward
-// at the same time, each for examples of its own; what an op holds for each example it
-// finds at w.lo and after.
+// op is one layer at work. Slices are of n ≥ 1 examples, and no method keeps them or
+// allocates, but that a residual keeps x until the step's end. Every worker of a Program
+// calls forward and backward at the same time, each for examples of its own; what an op
+// holds for each example it finds at w.lo and after.
 type op interface {
 	// forward computes y (n, out) from x (n, in).
 	forward(y, x []float32, n int, w *work)
@@ -58,12 +58,19 @@ type descender interface {
 // gradient makes (running statistics); commit makes it, once a step has succeeded.
 type committer interface{ commit() }
 
-// meeting is an op whose examples depend on each other. Before forward and backward
-// every worker calls these with the whole batch of n examples, to gather what it needs
-// from those of others; the op makes them meet.
-type meeting interface {
-	gather(x []float32, n int, w *work)
-	gatherErrors(dy, x []float32, n int, w *work)
+// whole is an op that works on the whole batch: every worker calls its forward and
+// backward with all w.total examples, none of which may be complete before. The op
+// makes workers meet where they need what others give, but where it takes or writes
+// examples of its own only.
+type whole interface {
+	op
+	whole()
+}
+
+// nest is an op whose errors are those of a unit inside it.
+type nest interface {
+	op
+	errors() []float32 // (batch, out)
 }
 
 // work is what one worker of a Program does at the moment.
@@ -145,6 +152,7 @@ func (c *compiler) weights(e Entry) []float32 {
 type unit struct {
 	node    *node
 	op      op
+	whole   bool    // op is a whole
 	trained trained // op, where it has parameters
 	descend descender
 	reach   [][2]float32 // of each worker: the greatest magnitude of its x and of its dy
@@ -163,6 +171,7 @@ func (c *compiler) chain(nodes []*node) chain {
 	for i, n := range nodes {
 		u := unit{node: n, in: size(n.in), out: size(n.out)}
 		u.op = n.kind.build(c, n)
+		_, u.whole = u.op.(whole)
 		if t, ok := u.op.(trained); ok {
 			u.trained = t
 			out.first = min(out.first, i)
@@ -170,10 +179,23 @@ func (c *compiler) chain(nodes []*node) chain {
 		if d, ok := u.op.(descender); ok {
 			u.descend, u.reach = d, make([][2]float32, c.workers)
 		}
-		u.y, u.dy = c.take(c.batch*u.out), c.take(c.batch*u.out)
+		u.y = c.take(c.batch * u.out)
+		if r, ok := u.op.(nest); ok {
+			u.dy = r.errors()
+		} else {
+			u.dy = c.take(c.batch * u.out)
+		}
 		out.units = append(out.units, u)
 	}
 	return out
+}
+
+// part returns the examples that w gives to u's op.
+func (u *unit) part(w *work) (lo, n int) {
+	if u.whole {
+		return 0, w.total
+	}
+	return w.lo, w.n
 }
 
 // forward computes the outputs of w's examples and returns those of all, (total, out);
@@ -181,14 +203,9 @@ func (c *compiler) chain(nodes []*node) chain {
 func (c *chain) forward(x []float32, w *work) []float32 {
 	for i := range c.units {
 		u := &c.units[i]
-		if o, ok := u.op.(meeting); ok {
-			o.gather(x[:w.total*u.in], w.total, w)
+		if lo, n := u.part(w); n > 0 {
+			u.op.forward(u.y[lo*u.out:][:n*u.out], x[lo*u.in:][:n*u.in], n, w)
 		}
-		if w.n == 0 && len(u.node.body) == 0 {
-			x = u.y
-			continue // a residual goes on: there may be meetings inside
-		}
-		u.op.forward(u.y[w.lo*u.out:][:w.n*u.out], x[w.lo*u.in:][:w.n*u.in], w.n, w)
 		x = u.y
 	}
 	return x
@@ -198,8 +215,8 @@ func (c *chain) forward(x []float32, w *work) []float32 {
 func (c *chain) last() *unit { return &c.units[len(c.units)-1] }
 
 // backward carries the errors of w's examples from the last unit's dy down to the first
-// unit with parameters, and to dx (n, in) where that is not nil. x is of all examples.
-// The chain is not empty.
+// unit with parameters, and to dx where that is not nil. x and dx, (total, in), are of
+// all examples. The chain is not empty.
 func (c *chain) backward(dx, x []float32, w *work) {
 	lowest := c.first
 	if dx != nil {
@@ -209,19 +226,18 @@ func (c *chain) backward(dx, x []float32, w *work) {
 		u := &c.units[i]
 		in, below := x, dx
 		if i > 0 {
-			v := &c.units[i-1]
-			in, below = v.y, v.dy[w.lo*v.out:][:w.n*v.out]
-			if i == lowest {
-				below = nil
-			}
+			in, below = c.units[i-1].y, c.units[i-1].dy
 		}
-		if o, ok := u.op.(meeting); ok {
-			o.gatherErrors(u.dy[:w.total*u.out], in[:w.total*u.in], w.total, w)
-		}
-		if w.n == 0 && len(u.node.body) == 0 {
+		lo, n := u.part(w)
+		if n == 0 {
 			continue
 		}
-		u.op.backward(below, u.dy[w.lo*u.out:][:w.n*u.out], in[w.lo*u.in:][:w.n*u.in], u.y[w.lo*u.out:][:w.n*u.out], w.n, w)
+		if i == c.first && dx == nil {
+			below = nil
+		} else {
+			below = below[lo*u.in:][:n*u.in]
+		}
+		u.op.backward(below, u.dy[lo*u.out:][:n*u.out], in[lo*u.in:][:n*u.in], u.y[lo*u.out:][:n*u.out], n, w)
 	}
 }
 
@@ -258,8 +274,10 @@ func (c *chain) scale(i int, f float32) {
 		if u.trained == nil {
 			continue
 		}
-		dy := u.dy[i*u.out:][:u.out]
-		kernel.Scale(dy, dy, f)
+		if _, ok := u.op.(nest); !ok {
+			dy := u.dy[i*u.out:][:u.out]
+			kernel.Scale(dy, dy, f)
+		}
 		u.trained.scale(i, f)
 	}
 }

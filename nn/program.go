@@ -557,13 +557,13 @@ func (p *Program) InputGradient(dx, x []float32, output int) error {
 
 func (p *Program) shareInput(w *work) {
 	p.net.forward(p.now.batch.X, w)
-	last, in := p.net.last(), p.spec.Inputs
+	last := p.net.last()
 	dy := last.dy[w.lo*last.out:][:w.n*last.out]
 	clear(dy)
 	for i := p.now.class; i < len(dy); i += p.graph.out[len(p.graph.out)-1] {
 		dy[i] = 1
 	}
-	p.net.backward(p.now.dx[w.lo*in:][:w.n*in], p.now.batch.X, w)
+	p.net.backward(p.now.dx, p.now.batch.X, w)
 }
 
 // SetStep says how many steps were taken before: what dropout draws from, and where

@@ -36,7 +36,6 @@ var residualKind = kind{
 	build: func(c *compiler, n *node) op {
 		r := &residual{body: c.chain(n.body), shortcut: c.chain(n.shortcut), in: size(n.in), out: size(n.out)}
 		r.dx = c.take(c.batch * r.in)
-		r.input = c.take(c.batch * r.in)
 		if r.body.first == len(n.body) && r.shortcut.first == len(n.shortcut) {
 			return r
 		}
@@ -48,52 +47,60 @@ type residual struct {
 	body, shortcut chain
 	in, out        int
 	dx             []float32 // (batch, in), the body's part
-	input          []float32 // (batch, in), kept so that an example can be dropped
+	x              []float32 // (total, in), that of the last forward pass
 }
 
-func (r *residual) forward(y, x []float32, n int, w *work) {
-	copy(r.input[w.lo*r.in:], x[:n*r.in])
-	b, s := r.body.forward(r.input, w), r.shortcut.forward(r.input, w)
-	kernel.Add(y, b[w.lo*r.out:][:n*r.out], s[w.lo*r.out:][:n*r.out])
+func (*residual) whole() {}
+
+func (r *residual) errors() []float32 { return r.body.last().dy }
+
+// own returns the values of w's examples, each of so many.
+func own(x []float32, size int, w *work) []float32 { return x[w.lo*size:][:w.n*size] }
+
+func (r *residual) forward(y, x []float32, _ int, w *work) {
+	if w.id == 0 {
+		r.x = x
+	}
+	b, s := r.body.forward(x, w), r.shortcut.forward(x, w)
+	kernel.Add(own(y, r.out, w), own(b, r.out, w), own(s, r.out, w))
 }
 
-func (r *residual) backward(dx, dy, _, _ []float32, n int, w *work) {
-	copy(r.body.last().dy[w.lo*r.out:], dy)
+// backward: dy is the errors of the body's last unit too.
+func (r *residual) backward(dx, dy, x, _ []float32, _ int, w *work) {
 	if len(r.shortcut.units) > 0 {
-		copy(r.shortcut.last().dy[w.lo*r.out:], dy)
+		copy(own(r.shortcut.last().dy, r.out, w), own(dy, r.out, w))
 	}
 	if dx == nil {
-		r.body.backward(nil, r.input, w)
+		r.body.backward(nil, x, w)
 		if len(r.shortcut.units) > 0 {
-			r.shortcut.backward(nil, r.input, w)
+			r.shortcut.backward(nil, x, w)
 		}
 		return
 	}
-	part := r.dx[w.lo*r.in:][:n*r.in]
-	r.body.backward(part, r.input, w)
+	r.body.backward(r.dx, x, w)
+	sum, part := own(dx, r.in, w), own(r.dx, r.in, w)
 	if len(r.shortcut.units) > 0 {
-		r.shortcut.backward(dx, r.input, w)
-		kernel.Add(dx, dx, part)
+		r.shortcut.backward(dx, x, w)
+		kernel.Add(sum, sum, part)
 	} else {
-		kernel.Add(dx, dy, part)
+		kernel.Add(sum, own(dy, r.in, w), part)
 	}
 }
 
 // trainedResidual is a residual with parameters inside.
 type trainedResidual struct{ *residual }
 
-func (r trainedResidual) grad(g, _, _ []float32, _ int, w *work) {
-	r.body.grad(g, r.input, w, false)
-	r.shortcut.grad(g, r.input, w, false)
+func (r trainedResidual) grad(g, _, x []float32, _ int, w *work) {
+	r.body.grad(g, x, w, false)
+	r.shortcut.grad(g, x, w, false)
 }
 
 func (r trainedResidual) norm2(_, _ []float32, i int, w *work) float64 {
-	return r.body.norm2(r.input, i, w) + r.shortcut.norm2(r.input, i, w)
+	return r.body.norm2(r.x, i, w) + r.shortcut.norm2(r.x, i, w)
 }
 
 func (r trainedResidual) scale(i int, f float32) {
 	if f == 0 {
-		clear(r.input[i*r.in:][:r.in])
 		r.body.drop(i)
 		r.shortcut.drop(i)
 		return

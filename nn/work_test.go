@@ -14,21 +14,6 @@ func alone(n int, train bool, tmp []float32) *work {
 	return &work{train: train, total: n, n: n, of: 1, tmp: tmp, team: team.New(1)}
 }
 
-// forwardOf and backwardOf run an op as a chain does.
-func forwardOf(o op, y, x []float32, w *work) {
-	if m, ok := o.(meeting); ok {
-		m.gather(x, w.n, w)
-	}
-	o.forward(y, x, w.n, w)
-}
-
-func backwardOf(o op, dx, dy, x, y []float32, w *work) {
-	if m, ok := o.(meeting); ok {
-		m.gatherErrors(dy, x, w.n, w)
-	}
-	o.backward(dx, dy, x, y, w.n, w)
-}
-
 // inThreads makes a small network take so many workers, which it would not for speed.
 func inThreads(t *testing.T, s Spec, o Options, threads int) *Program {
 	t.Helper()
