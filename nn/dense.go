@@ -37,7 +37,12 @@ var denseKind = kind{
 		if !n.layer.NoBias {
 			d.b, d.bias = c.weights(n.entries[1]), true
 		}
-		c.scratch(max(backwardScratch(c.share*d.rows, d.in, d.out), min(max(panel, d.out), d.in*d.out), d.out))
+		c.scratch(max(min(max(panel, d.out), d.in*d.out), d.out))
+		if rows := c.batch * d.rows; c.workers > 1 && rows*(d.in+d.out) <= d.in*d.out && d.out >= leastColumns*c.workers {
+			c.scratch(rows * (d.in + d.out))
+			return wideDense{d}
+		}
+		c.scratch(backwardScratch(c.share*d.rows, d.in, d.out))
 		return d
 	},
 }
@@ -97,6 +102,67 @@ func denseBackward(dx, dy, w []float32, n, in, out int, tmp []float32) {
 // backwardScratch is what denseBackward takes for at most n rows.
 func backwardScratch(n, in, out int) int { return min(n*(in+out), in*out) }
 
+// leastColumns is how many columns of its own a worker must have for products in full
+// tiles.
+var leastColumns = 64
+
+// wideDense is a dense layer of more weights than a batch has values. Of these a worker
+// computes and moves the columns of its own, which stay in its cache from step to step,
+// for all examples.
+type wideDense struct{ *dense }
+
+func (wideDense) whole() {}
+
+// columns returns those of w.
+func (d wideDense) columns(w *work) (lo, hi int) { return w.share(d.out, 16) }
+
+func (d wideDense) forward(y, x []float32, n int, w *work) {
+	w.team.Meet() // x is of all workers
+	rows := n * d.rows
+	if lo, hi := d.columns(w); lo < hi {
+		kernel.Gemm(rows, hi-lo, d.in, x, d.in, 1, d.w[lo:], d.out, y[lo:], d.out)
+		for r := 0; d.bias && r < rows; r++ {
+			row := y[r*d.out:][lo:hi]
+			kernel.Add(row, row, d.b[lo:hi])
+		}
+	}
+	w.team.Meet()
+}
+
+// backward computes the errors of an equal part of the inputs: (∂x)ᵀ = w·δᵀ.
+func (d wideDense) backward(dx, dy, _, _ []float32, n int, w *work) {
+	if dx == nil {
+		return
+	}
+	w.team.Meet()
+	rows := n * d.rows
+	if lo, hi := w.share(d.in, 16); lo < hi {
+		dyT, dxT := w.tmp[:rows*d.out], w.tmp[rows*d.out:][:rows*(hi-lo)]
+		kernel.Transpose(dyT, dy, rows, d.out)
+		kernel.Gemm(hi-lo, rows, d.out, d.w[lo*d.out:], d.out, 1, dyT, rows, dxT, rows)
+		kernel.TransposeRows(dx[lo:], d.in, dxT, rows, hi-lo, rows)
+	}
+	w.team.Meet()
+}
+
+func (d wideDense) descend(o *optimizer, params, dy, x []float32, n int, w *work) {
+	lo, hi := d.columns(w)
+	if lo == hi {
+		return
+	}
+	cols := hi - lo
+	step := max(1, panel/cols)
+	for k := 0; k < d.in; k += step {
+		rows := min(step, d.in-k)
+		g := w.tmp[:rows*cols]
+		kernel.Gemm(rows, cols, n*d.rows, x[k:], 1, d.in, dy[lo:], d.out, g, cols)
+		for r := range rows {
+			o.move(params, g[r*cols:][:cols], d.at+(k+r)*d.out+lo)
+		}
+	}
+	d.descendBias(o, params, dy, n, lo, hi, w)
+}
+
 func (d *dense) grad(g, dy, x []float32, n int, w *work) {
 	denseGrad(g[d.at:], x, d.in, dy, d.out, n*d.rows, d.bias, w)
 }
@@ -118,11 +184,17 @@ func (d *dense) descend(o *optimizer, params, dy, x []float32, n int, w *work) {
 		kernel.Gemm(rows, d.out, n*d.rows, x[lo:], 1, d.in, dy, d.out, g, d.out)
 		o.move(params, g, d.at+lo*d.out)
 	}
-	if lo, hi := w.share(d.out, 16); d.bias && lo < hi {
-		g := w.tmp[:hi-lo]
-		sumRows(g, dy[lo:], n*d.rows, d.out)
-		o.move(params, g, d.at+d.in*d.out+lo)
+	lo, hi := w.share(d.out, 16)
+	d.descendBias(o, params, dy, n, lo, hi, w)
+}
+
+func (d *dense) descendBias(o *optimizer, params, dy []float32, n, lo, hi int, w *work) {
+	if !d.bias || lo == hi {
+		return
 	}
+	g := w.tmp[:hi-lo]
+	sumRows(g, dy[lo:], n*d.rows, d.out)
+	o.move(params, g, d.at+d.in*d.out+lo)
 }
 
 // denseGrad writes w's share of ∂w = xᵀ·δ to the first in·out of g, and with bias of

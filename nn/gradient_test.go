@@ -23,6 +23,7 @@ func specs() map[string]Spec {
 		"logreg":        LogReg(13),
 		"mlp binary":    MLP(13, []int{19, 6}, 1),
 		"mlp classes":   MLP(9, []int{33}, 5),
+		"mlp wide":      MLP(40, []int{56, 48}, 3),
 		"dense classes": {Inputs: 3, Layers: []Layer{{Kind: Dense, Units: 2}}, Loss: CrossEntropy},
 	}
 	out["residual"] = Spec{Inputs: 5, Layers: []Layer{

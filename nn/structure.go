@@ -34,7 +34,7 @@ func (identity) backward(dx, dy, _, _ []float32, _ int, _ *work) {
 var residualKind = kind{
 	name: Residual, fields: []string{"body", "shortcut"},
 	build: func(c *compiler, n *node) op {
-		r := &residual{body: c.chain(n.body), shortcut: c.chain(n.shortcut), in: size(n.in), out: size(n.out)}
+		r := &residual{body: c.chain(n.body), shortcut: c.chain(n.shortcut), in: size(n.in), out: size(n.out), x: make([][]float32, c.workers)}
 		r.dx = c.take(c.batch * r.in)
 		if r.body.first == len(n.body) && r.shortcut.first == len(n.shortcut) {
 			return r
@@ -46,8 +46,8 @@ var residualKind = kind{
 type residual struct {
 	body, shortcut chain
 	in, out        int
-	dx             []float32 // (batch, in), the body's part
-	x              []float32 // (total, in), that of the last forward pass
+	dx             []float32   // (batch, in), the body's part
+	x              [][]float32 // each worker's view of the last forward pass's x, (total, in)
 }
 
 func (*residual) whole() {}
@@ -58,9 +58,7 @@ func (r *residual) errors() []float32 { return r.body.last().dy }
 func own(x []float32, size int, w *work) []float32 { return x[w.lo*size:][:w.n*size] }
 
 func (r *residual) forward(y, x []float32, _ int, w *work) {
-	if w.id == 0 {
-		r.x = x
-	}
+	r.x[w.id] = x
 	b, s := r.body.forward(x, w), r.shortcut.forward(x, w)
 	kernel.Add(own(y, r.out, w), own(b, r.out, w), own(s, r.out, w))
 }
@@ -96,7 +94,7 @@ func (r trainedResidual) grad(g, _, x []float32, _ int, w *work) {
 }
 
 func (r trainedResidual) norm2(_, _ []float32, i int, w *work) float64 {
-	return r.body.norm2(r.x, i, w) + r.shortcut.norm2(r.x, i, w)
+	return r.body.norm2(r.x[w.id], i, w) + r.shortcut.norm2(r.x[w.id], i, w)
 }
 
 func (r trainedResidual) scale(i int, f float32) {

@@ -17,8 +17,9 @@ func alone(n int, train bool, tmp []float32) *work {
 // inThreads makes a small network take so many workers, which it would not for speed.
 func inThreads(t *testing.T, s Spec, o Options, threads int) *Program {
 	t.Helper()
-	leastWork = 1
-	defer func() { leastWork = 1 << 20 }()
+	work, columns := leastWork, leastColumns
+	defer func() { leastWork, leastColumns = work, columns }()
+	leastWork, leastColumns = 1, 1
 	o.Threads = threads
 	p := compile(t, s, o)
 	if want := min(threads, o.Batch); p.Threads() != want {
@@ -31,6 +32,9 @@ func inThreads(t *testing.T, s Spec, o Options, threads int) *Program {
 // loss and optimizer give the same bits, and so do clipped sums, predictions and the
 // gradients of inputs.
 func TestThreadsGiveTheSameBits(t *testing.T) {
+	if u := inThreads(t, specs()["mlp wide"], Options{Batch: 7}, 2).net.units; !u[0].whole || !u[2].whole {
+		t.Error("its dense layers are not split by columns")
+	}
 	for name, s := range specs() {
 		run := func(threads int) string {
 			const batch = 7
