@@ -60,7 +60,17 @@ func (l *lanes) declare(bits []uint32) {
 			globals[b] = m
 		}
 		l.consts[b] = m
+		if l.wide && len(bits) <= 20 {
+			l.consts[b] = l.move(m)
+		}
 	}
+}
+
+// constant says whether a wide instruction has to spread b, one of declare's in memory:
+// as a whole vector it may lie across two cache lines.
+func (l *lanes) constant(b Op) bool {
+	m, ok := b.(Mem)
+	return ok && l.wide && m.Symbol.Name != ""
 }
 
 // spread returns a vector of a float32 parameter.
@@ -90,18 +100,47 @@ func (l *lanes) store(v VecVirtual, m Mem) {
 }
 
 // Instructions take their second source last here, as a − b reads: it may be memory.
-func (l *lanes) op2(f func(...Op), a VecVirtual, b Op) VecVirtual {
+func (l *lanes) op2(f [2]func(...Op), a VecVirtual, b Op) VecVirtual {
 	d := l.vec()
-	f(b, a, d)
+	l.emit(f, b, a, d)
 	return d
 }
 
-func (l *lanes) add(a VecVirtual, b Op) VecVirtual { return l.op2(VADDPS, a, b) }
-func (l *lanes) sub(a VecVirtual, b Op) VecVirtual { return l.op2(VSUBPS, a, b) }
-func (l *lanes) mul(a VecVirtual, b Op) VecVirtual { return l.op2(VMULPS, a, b) }
-func (l *lanes) div(a VecVirtual, b Op) VecVirtual { return l.op2(VDIVPS, a, b) }
-func (l *lanes) and(a VecVirtual, b Op) VecVirtual { return l.op2(VANDPS, a, b) }
-func (l *lanes) or(a VecVirtual, b Op) VecVirtual  { return l.op2(VORPS, a, b) }
+// emit writes f[1], which spreads its first operand, where that is a constant in memory,
+// else f[0].
+func (l *lanes) emit(f [2]func(...Op), b Op, rest ...Op) {
+	k := 0
+	if l.constant(b) {
+		k = 1
+	}
+	f[k](append([]Op{b}, rest...)...)
+}
+
+// Instructions, for a vector and for a number that they spread.
+var (
+	vadd   = [2]func(...Op){VADDPS, VADDPS_BCST}
+	vsub   = [2]func(...Op){VSUBPS, VSUBPS_BCST}
+	vmul   = [2]func(...Op){VMULPS, VMULPS_BCST}
+	vdiv   = [2]func(...Op){VDIVPS, VDIVPS_BCST}
+	vmin   = [2]func(...Op){VMINPS, VMINPS_BCST}
+	vmax   = [2]func(...Op){VMAXPS, VMAXPS_BCST}
+	vand   = [2]func(...Op){VANDPS, VANDPS_BCST}
+	vor    = [2]func(...Op){VORPS, VORPS_BCST}
+	vxor   = [2]func(...Op){VXORPS, VXORPS_BCST}
+	vaddi  = [2]func(...Op){VPADDD, VPADDD_BCST}
+	vsubi  = [2]func(...Op){VPSUBD, VPSUBD_BCST}
+	vscale = [2]func(...Op){VSCALEFPS, VSCALEFPS_BCST}
+	vfma   = [2]func(...Op){VFMADD231PS, VFMADD231PS_BCST}
+	vfnma  = [2]func(...Op){VFNMADD231PS, VFNMADD231PS_BCST}
+	vpoly  = [2]func(...Op){VFMADD213PS, VFMADD213PS_BCST}
+)
+
+func (l *lanes) add(a VecVirtual, b Op) VecVirtual { return l.op2(vadd, a, b) }
+func (l *lanes) sub(a VecVirtual, b Op) VecVirtual { return l.op2(vsub, a, b) }
+func (l *lanes) mul(a VecVirtual, b Op) VecVirtual { return l.op2(vmul, a, b) }
+func (l *lanes) div(a VecVirtual, b Op) VecVirtual { return l.op2(vdiv, a, b) }
+func (l *lanes) and(a VecVirtual, b Op) VecVirtual { return l.op2(vand, a, b) }
+func (l *lanes) or(a VecVirtual, b Op) VecVirtual  { return l.op2(vor, a, b) }
 
 // andNot returns a &^ b.
 func (l *lanes) andNot(a VecVirtual, b Op) VecVirtual {
@@ -120,21 +159,25 @@ func (l *lanes) sqrt(a VecVirtual) VecVirtual {
 // move returns a copy in a register.
 func (l *lanes) move(a Op) VecVirtual {
 	d := l.vec()
-	VMOVUPS(a, d) // a constant in memory may lie anywhere
+	if l.constant(a) {
+		VBROADCASTSS(a, d)
+	} else {
+		VMOVUPS(a, d)
+	}
 	return d
 }
 
 // fma returns a·b + c.
 func (l *lanes) fma(a VecVirtual, b, c Op) VecVirtual {
 	d := l.move(c)
-	VFMADD231PS(b, a, d)
+	l.emit(vfma, b, a, d)
 	return d
 }
 
 // fnma returns −a·b + c.
 func (l *lanes) fnma(a VecVirtual, b, c Op) VecVirtual {
 	d := l.move(c)
-	VFNMADD231PS(b, a, d)
+	l.emit(vfnma, b, a, d)
 	return d
 }
 
@@ -151,7 +194,11 @@ const (
 func (l *lanes) choose(predicate int, a VecVirtual, b Op, yes, no VecVirtual) VecVirtual {
 	if l.wide {
 		k, d := K(), l.move(no)
-		VCMPPS(U8(predicate), b, a, k)
+		if l.constant(b) {
+			VCMPPS_BCST(U8(predicate), b, a, k)
+		} else {
+			VCMPPS(U8(predicate), b, a, k)
+		}
 		VMOVAPS(yes, k, d)
 		return d
 	}
@@ -191,5 +238,5 @@ func (l *lanes) shiftLeft(a VecVirtual, n uint8) VecVirtual {
 	return d
 }
 
-func (l *lanes) addInt(a VecVirtual, b Op) VecVirtual { return l.op2(VPADDD, a, b) }
-func (l *lanes) subInt(a VecVirtual, b Op) VecVirtual { return l.op2(VPSUBD, a, b) }
+func (l *lanes) addInt(a VecVirtual, b Op) VecVirtual { return l.op2(vaddi, a, b) }
+func (l *lanes) subInt(a VecVirtual, b Op) VecVirtual { return l.op2(vsubi, a, b) }

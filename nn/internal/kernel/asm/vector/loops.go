@@ -1,7 +1,6 @@
 package main
 
 import (
-	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -23,7 +22,7 @@ var (
 )
 
 func (l *lanes) abs(x VecVirtual) VecVirtual { return l.andNot(x, l.bits(signBit)) }
-func (l *lanes) neg(x VecVirtual) VecVirtual { return l.op2(VXORPS, x, l.bits(signBit)) }
+func (l *lanes) neg(x VecVirtual) VecVirtual { return l.op2(vxor, x, l.bits(signBit)) }
 
 // withSign returns y with the sign of x.
 func (l *lanes) withSign(y, x VecVirtual) VecVirtual {
@@ -39,25 +38,31 @@ func (l *lanes) flush(x VecVirtual) VecVirtual {
 func (l *lanes) poly(x VecVirtual, c ...float64) VecVirtual {
 	p := l.move(l.num(c[0]))
 	for _, v := range c[1:] {
-		p = l.fma(p, x, l.num(v))
+		l.emit(vpoly, l.num(v), x, p)
 	}
 	return p
 }
 
 // exp is kernel.Exp, operation by operation.
 func (l *lanes) exp(x0 VecVirtual) VecVirtual {
-	x := l.op2(VMAXPS, l.op2(VMINPS, x0, l.num(89)), l.num(-104))
+	x := l.op2(vmax, l.op2(vmin, x0, l.num(89)), l.num(-104))
 	magic := l.num(12582912)
 	n := l.sub(l.fma(x, l.num(1.44269504088896341), magic), magic)
 	r := l.fma(n, l.num(-0.693359375), x)
 	r = l.fma(n, l.num(2.12194440e-4), r)
 	p := l.poly(r, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 	y := l.add(l.fma(p, l.mul(r, r), r), l.num(1))
+	return l.choose(unordered, x0, x0, x0, l.timesPow2(y, n))
+}
+
+// timesPow2 returns y·2^n for a whole n and y about 1, rounded once.
+func (l *lanes) timesPow2(y, n VecVirtual) VecVirtual {
+	if l.wide {
+		return l.op2(vscale, y, n)
+	}
 	k := l.toInt(n)
 	h := l.shiftRight(k, 1)
-	y = l.mul(y, l.pow2(h))
-	y = l.mul(y, l.pow2(l.subInt(k, h)))
-	return l.choose(unordered, x0, x0, x0, y)
+	return l.mul(l.mul(y, l.pow2(h)), l.pow2(l.subInt(k, h)))
 }
 
 func (l *lanes) pow2(n VecVirtual) VecVirtual {
