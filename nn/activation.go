@@ -43,25 +43,11 @@ func (l *Layer) slope() float64 {
 
 type leakyReLU struct{ slope float32 }
 
-func (l leakyReLU) forward(y, x []float32, _ int, _ *work) {
-	for j, v := range x[:len(y)] {
-		if !(v > 0) { // a NaN passes
-			v *= l.slope
-		}
-		y[j] = v
-	}
-}
+func (l leakyReLU) forward(y, x []float32, _ int, _ *work) { kernel.LeakyReLU(y, x, l.slope) }
 
 func (l leakyReLU) backward(dx, dy, x, _ []float32, _ int, _ *work) {
-	if dx == nil {
-		return
-	}
-	for j, v := range x[:len(dx)] {
-		if v > 0 {
-			dx[j] = dy[j]
-		} else {
-			dx[j] = dy[j] * l.slope
-		}
+	if dx != nil {
+		kernel.LeakyReLUBack(dx, dy, x, l.slope)
 	}
 }
 
@@ -69,15 +55,20 @@ func (l leakyReLU) backward(dx, dy, x, _ []float32, _ int, _ *work) {
 // distribution function; ∂x = δ·(Φ(x) + x·φ(x)) with φ(x) = e^(−x²/2)/√(2π)
 // (Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, not its
 // approximation by tanh).
-var geluKind = kind{name: GELU, shape: sameShape, build: func(*compiler, *node) op { return gelu{} }}
+var geluKind = kind{name: GELU, shape: sameShape, build: func(c *compiler, n *node) op {
+	return &gelu{size(n.in), c.take(c.batch * size(n.in))}
+}}
 
-type gelu struct{}
+type gelu struct {
+	size int
+	phi  []float32 // (batch, size): Φ of the last forward pass, which backward needs too
+}
 
-func (gelu) forward(y, x []float32, _ int, _ *work) { kernel.GELU(y, x) }
+func (g *gelu) forward(y, x []float32, _ int, w *work) { kernel.GELU(y, own(g.phi, g.size, w), x) }
 
-func (gelu) backward(dx, dy, x, _ []float32, _ int, _ *work) {
+func (g *gelu) backward(dx, dy, x, _ []float32, _ int, w *work) {
 	if dx != nil {
-		kernel.GELUBack(dx, dy, x)
+		kernel.GELUBack(dx, dy, own(g.phi, g.size, w), x)
 	}
 }
 
@@ -87,19 +78,11 @@ var siluKind = kind{name: SiLU, shape: sameShape, build: func(*compiler, *node) 
 
 type silu struct{}
 
-func (silu) forward(y, x []float32, _ int, _ *work) {
-	for j, v := range x[:len(y)] {
-		y[j] = v * kernel.Sigmoid(v)
-	}
-}
+func (silu) forward(y, x []float32, _ int, _ *work) { kernel.SiLU(y, x) }
 
 func (silu) backward(dx, dy, x, _ []float32, _ int, _ *work) {
-	if dx == nil {
-		return
-	}
-	for j, v := range x[:len(dx)] {
-		s := kernel.Sigmoid(v)
-		dx[j] = dy[j] * float32(s*kernel.FMA(v, 1-s, 1))
+	if dx != nil {
+		kernel.SiLUBack(dx, dy, x)
 	}
 }
 
@@ -157,12 +140,7 @@ func softmax(y, x []float32, n, c int) {
 
 // softmaxRow is softmax of one row. It returns m and the sum.
 func softmaxRow(y, x []float32) (m, sum float32) {
-	m = x[0]
-	for _, v := range x[1:] {
-		if v > m || v != v {
-			m = v
-		}
-	}
+	m = kernel.Max(x)
 	kernel.ExpMinus(y, x, m)
 	sum = float32(kernel.Sum(y))
 	kernel.Div(y, y, sum)

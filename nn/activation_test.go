@@ -41,7 +41,7 @@ func TestActivationRange(t *testing.T) {
 	for _, c := range []struct {
 		o   op
 		ref func(float64) float64
-	}{{gelu{}, refGELU}, {silu{}, refSiLU}, {leakyReLU{0.25}, func(x float64) float64 { return max(x, 0) + 0.25*min(x, 0) }}} {
+	}{{&gelu{1, make([]float32, 1)}, refGELU}, {silu{}, refSiLU}, {leakyReLU{0.25}, func(x float64) float64 { return max(x, 0) + 0.25*min(x, 0) }}} {
 		slope := derivative(c.ref)
 		for i := -4000; i <= 4000; i++ {
 			v := float32(i)/100 + 0.003

@@ -67,14 +67,14 @@ func (l *layerNorm) backward(dx, dy, x, _ []float32, n int, w *work) {
 }
 
 func (l *layerNorm) grad(g, dy, x []float32, n int, wk *work) {
-	lo, hi := wk.share(l.width, 8)
+	lo, hi := wk.share(l.width, 16)
 	for c := lo; c < hi; c += block {
-		var s normSums
+		var sum, dot [block]float64
 		w := min(block, hi-c)
-		for i := range n {
-			l.sums(&s, dy[i*l.rows*l.width:], x[i*l.rows*l.width:], i, c, w)
+		kernel.ColRowErrors(sum[:w], dot[:w], dy[c:], x[c:], l.width, n*l.rows, l.mean, l.inverse)
+		for j := range w {
+			g[l.at+c+j], g[l.at+l.width+c+j] = float32(dot[j]), float32(sum[j])
 		}
-		s.write(g[l.at+c:][:w], g[l.at+l.width+c:][:w])
 	}
 }
 

@@ -95,6 +95,40 @@ func Greatest(a []float32) float32 {
 	return math.Float32frombits(most)
 }
 
+// Max returns the greatest number in a, which is not empty, or a NaN where there is one.
+func Max(a []float32) float32 {
+	m := a[0]
+	if len(a) < 16 {
+		for _, v := range a[1:] {
+			m = greater(m, v)
+		}
+		return m
+	}
+	var s [16]float32
+	for l := range s {
+		s[l] = m
+	}
+	n := blocksOf(len(a))
+	if n > 0 {
+		mostLoop(n, &a[0], &s[0])
+	}
+	for i, v := range a[n:] {
+		s[i%16] = greater(s[i%16], v)
+	}
+	for _, v := range s {
+		m = greater(m, v)
+	}
+	return m
+}
+
+// greater returns v where it is greater than m or a NaN, else m.
+func greater(m, v float32) float32 {
+	if v > m || v != v {
+		return v
+	}
+	return m
+}
+
 // The functions below work on the columns of matrices with rows of ld values, of which
 // the first len of their per-column arguments; float64 sums run down the rows.
 
@@ -166,25 +200,78 @@ func ColErrors(sum, dot []float64, dy, x []float32, ld, rows int, mean, inverse 
 	}
 }
 
-// ColNorm writes y = gamma_j·x̂ + beta_j.
-func ColNorm(y, x []float32, ld, rows int, mean, inverse, gamma, beta []float32) {
-	c := len(mean)
-	if rows <= 0 || c == 0 {
+// ColRowErrors is ColErrors with x̂ = (x − mean_r)·inverse_r in row r.
+func ColRowErrors(sum, dot []float64, dy, x []float32, ld, rows int, mean, inverse []float32) {
+	if rows <= 0 || len(sum) == 0 {
 		return
 	}
-	inverse, gamma, beta = inverse[:c], gamma[:c], beta[:c]
-	_, _ = y[(rows-1)*ld+c-1], x[(rows-1)*ld+c-1]
+	c := len(sum)
+	dot, mean, inverse = dot[:c], mean[:rows], inverse[:rows]
+	_, _ = dy[(rows-1)*ld+c-1], x[(rows-1)*ld+c-1]
 	n := blocksOf(c)
 	for j := 0; j < n; j += 16 {
-		colNormLoop(rows, &y[j], &x[j], ld, &mean[j], &inverse[j], &gamma[j], &beta[j])
+		colRowErrorsLoop(rows, &dy[j], &x[j], ld, &mean[0], &inverse[0], &sum[j], &dot[j])
 	}
 	if n == c {
 		return
 	}
 	for r := range rows {
 		for j := n; j < c; j++ {
-			hat := float32((x[r*ld+j] - mean[j]) * inverse[j])
-			y[r*ld+j] = float32(gamma[j]*hat) + beta[j]
+			e := float64(dy[r*ld+j])
+			hat := float32((x[r*ld+j] - mean[r]) * inverse[r])
+			sum[j] += e
+			dot[j] += float64(e * float64(hat))
+		}
+	}
+}
+
+// ColNorm writes y = gamma_j·x̂ + beta_j.
+func ColNorm(y, x []float32, ld, rows int, mean, inverse, gamma, beta []float32) {
+	colNorm(y, x, nil, ld, rows, mean, inverse, gamma, beta, false)
+}
+
+// ColNormReLU writes y = max(gamma_j·x̂ + beta_j + plus, 0); plus may be nil.
+func ColNormReLU(y, x, plus []float32, ld, rows int, mean, inverse, gamma, beta []float32) {
+	colNorm(y, x, plus, ld, rows, mean, inverse, gamma, beta, true)
+}
+
+func colNorm(y, x, plus []float32, ld, rows int, mean, inverse, gamma, beta []float32, relu bool) {
+	c := len(mean)
+	if rows <= 0 || c == 0 {
+		return
+	}
+	inverse, gamma, beta = inverse[:c], gamma[:c], beta[:c]
+	last := (rows-1)*ld + c
+	y, x = y[:last], x[:last]
+	if plus != nil {
+		plus = plus[:last]
+	}
+	n := blocksOf(c)
+	for j := 0; j < n; j += 16 {
+		switch {
+		case plus != nil:
+			colNormPlusReLULoop(rows, &y[j], &x[j], &plus[j], ld, &mean[j], &inverse[j], &gamma[j], &beta[j])
+		case relu:
+			colNormReLULoop(rows, &y[j], &x[j], ld, &mean[j], &inverse[j], &gamma[j], &beta[j])
+		default:
+			colNormLoop(rows, &y[j], &x[j], ld, &mean[j], &inverse[j], &gamma[j], &beta[j])
+		}
+	}
+	if n == c {
+		return
+	}
+	for r := range rows {
+		for j := n; j < c; j++ {
+			at := r*ld + j
+			hat := float32((x[at] - mean[j]) * inverse[j])
+			v := float32(gamma[j]*hat) + beta[j]
+			if plus != nil {
+				v += plus[at]
+			}
+			if relu && v <= 0 {
+				v = 0
+			}
+			y[at] = v
 		}
 	}
 }

@@ -134,30 +134,88 @@ func TanhBack(dx, dy, y []float32) {
 	}
 }
 
-// GELU writes y = x·Φ(x).
-func GELU(y, x []float32) {
+// LeakyReLU writes y = x where x > 0, else slope·x.
+func LeakyReLU(y, x []float32, slope float32) {
 	x = x[:len(y)]
 	n := lanesOf(len(y))
 	if n > 0 {
-		geluLoop(n, &y[0], &x[0])
+		leakyLoop(n, &y[0], &x[0], slope)
 	}
 	for j := n; j < len(y); j++ {
-		y[j] = x[j] * NormalCDF(x[j])
+		v := x[j]
+		if !(v > 0) { // a NaN passes
+			v *= slope
+		}
+		y[j] = v
 	}
 }
 
-// GELUBack writes ∂x = δ·(Φ(x) + x·φ(x)).
-func GELUBack(dx, dy, x []float32) {
+// LeakyReLUBack writes ∂x = δ where x > 0, else slope·δ.
+func LeakyReLUBack(dx, dy, x []float32, slope float32) {
 	dy, x = dy[:len(dx)], x[:len(dx)]
 	n := lanesOf(len(dx))
 	if n > 0 {
-		geluBackLoop(n, &dx[0], &dy[0], &x[0])
+		leakyBackLoop(n, &dx[0], &dy[0], &x[0], slope)
+	}
+	for j := n; j < len(dx); j++ {
+		if x[j] > 0 {
+			dx[j] = dy[j]
+		} else {
+			dx[j] = dy[j] * slope
+		}
+	}
+}
+
+// SiLU writes y = x·σ(x).
+func SiLU(y, x []float32) {
+	x = x[:len(y)]
+	n := lanesOf(len(y))
+	if n > 0 {
+		siluLoop(n, &y[0], &x[0])
+	}
+	for j := n; j < len(y); j++ {
+		y[j] = x[j] * Sigmoid(x[j])
+	}
+}
+
+// SiLUBack writes ∂x = δ·σ(x)·(1 + x·(1 − σ(x))).
+func SiLUBack(dx, dy, x []float32) {
+	dy, x = dy[:len(dx)], x[:len(dx)]
+	n := lanesOf(len(dx))
+	if n > 0 {
+		siluBackLoop(n, &dx[0], &dy[0], &x[0])
+	}
+	for j := n; j < len(dx); j++ {
+		s := Sigmoid(x[j])
+		dx[j] = dy[j] * float32(s*FMA(x[j], 1-s, 1))
+	}
+}
+
+// GELU writes phi = Φ(x) and y = x·Φ(x).
+func GELU(y, phi, x []float32) {
+	phi, x = phi[:len(y)], x[:len(y)]
+	n := lanesOf(len(y))
+	if n > 0 {
+		geluLoop(n, &y[0], &phi[0], &x[0])
+	}
+	for j := n; j < len(y); j++ {
+		phi[j] = NormalCDF(x[j])
+		y[j] = x[j] * phi[j]
+	}
+}
+
+// GELUBack writes ∂x = δ·(Φ(x) + x·φ(x)), with GELU's phi.
+func GELUBack(dx, dy, phi, x []float32) {
+	dy, phi, x = dy[:len(dx)], phi[:len(dx)], x[:len(dx)]
+	n := lanesOf(len(dx))
+	if n > 0 {
+		geluBackLoop(n, &dx[0], &dy[0], &phi[0], &x[0])
 	}
 	const density = 0.398942280401432678 // 1/√(2π)
 	for j := n; j < len(dx); j++ {
 		v := x[j]
 		d := float32(density * Exp(float32(-0.5*float32(v*v))))
-		dx[j] = dy[j] * FMA(v, d, NormalCDF(v))
+		dx[j] = dy[j] * FMA(v, d, phi[j])
 	}
 }
 

@@ -201,30 +201,86 @@ func tanhBackLoop(n int, dx *float32, dy *float32, y *float32) {
 }
 
 //go:noescape
-func geluAVX2(n int, y *float32, x *float32)
+func leakyAVX2(n int, y *float32, x *float32, slope float32)
 
 //go:noescape
-func geluAVX512(n int, y *float32, x *float32)
+func leakyAVX512(n int, y *float32, x *float32, slope float32)
 
-func geluLoop(n int, y *float32, x *float32) {
+func leakyLoop(n int, y *float32, x *float32, slope float32) {
 	if level == levelAVX512 {
-		geluAVX512(n, y, x)
+		leakyAVX512(n, y, x, slope)
 	} else {
-		geluAVX2(n, y, x)
+		leakyAVX2(n, y, x, slope)
 	}
 }
 
 //go:noescape
-func geluBackAVX2(n int, dx *float32, dy *float32, x *float32)
+func leakyBackAVX2(n int, dx *float32, dy *float32, x *float32, slope float32)
 
 //go:noescape
-func geluBackAVX512(n int, dx *float32, dy *float32, x *float32)
+func leakyBackAVX512(n int, dx *float32, dy *float32, x *float32, slope float32)
 
-func geluBackLoop(n int, dx *float32, dy *float32, x *float32) {
+func leakyBackLoop(n int, dx *float32, dy *float32, x *float32, slope float32) {
 	if level == levelAVX512 {
-		geluBackAVX512(n, dx, dy, x)
+		leakyBackAVX512(n, dx, dy, x, slope)
 	} else {
-		geluBackAVX2(n, dx, dy, x)
+		leakyBackAVX2(n, dx, dy, x, slope)
+	}
+}
+
+//go:noescape
+func siluAVX2(n int, y *float32, x *float32)
+
+//go:noescape
+func siluAVX512(n int, y *float32, x *float32)
+
+func siluLoop(n int, y *float32, x *float32) {
+	if level == levelAVX512 {
+		siluAVX512(n, y, x)
+	} else {
+		siluAVX2(n, y, x)
+	}
+}
+
+//go:noescape
+func siluBackAVX2(n int, dx *float32, dy *float32, x *float32)
+
+//go:noescape
+func siluBackAVX512(n int, dx *float32, dy *float32, x *float32)
+
+func siluBackLoop(n int, dx *float32, dy *float32, x *float32) {
+	if level == levelAVX512 {
+		siluBackAVX512(n, dx, dy, x)
+	} else {
+		siluBackAVX2(n, dx, dy, x)
+	}
+}
+
+//go:noescape
+func geluAVX2(n int, y *float32, phi *float32, x *float32)
+
+//go:noescape
+func geluAVX512(n int, y *float32, phi *float32, x *float32)
+
+func geluLoop(n int, y *float32, phi *float32, x *float32) {
+	if level == levelAVX512 {
+		geluAVX512(n, y, phi, x)
+	} else {
+		geluAVX2(n, y, phi, x)
+	}
+}
+
+//go:noescape
+func geluBackAVX2(n int, dx *float32, dy *float32, phi *float32, x *float32)
+
+//go:noescape
+func geluBackAVX512(n int, dx *float32, dy *float32, phi *float32, x *float32)
+
+func geluBackLoop(n int, dx *float32, dy *float32, phi *float32, x *float32) {
+	if level == levelAVX512 {
+		geluBackAVX512(n, dx, dy, phi, x)
+	} else {
+		geluBackAVX2(n, dx, dy, phi, x)
 	}
 }
 
@@ -537,6 +593,20 @@ func rowErrorsLoop(n int, dy, gamma, x *float32, mean, inverse float32, s, d *fl
 }
 
 //go:noescape
+func mostAVX2(n int, a *float32, s *float32)
+
+//go:noescape
+func mostAVX512(n int, a *float32, s *float32)
+
+func mostLoop(n int, a *float32, s *float32) {
+	if level == levelAVX512 {
+		mostAVX512(n, a, s)
+	} else {
+		mostAVX2(n, a, s)
+	}
+}
+
+//go:noescape
 func greatestAVX2(n int, a *float32, s *float32)
 
 //go:noescape
@@ -593,6 +663,20 @@ func colErrorsLoop(rows int, dy, x *float32, ld int, mean, inverse *float32, sum
 }
 
 //go:noescape
+func colRowErrorsAVX2(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64)
+
+//go:noescape
+func colRowErrorsAVX512(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64)
+
+func colRowErrorsLoop(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64) {
+	if level == levelAVX512 {
+		colRowErrorsAVX512(rows, dy, x, ld, mean, inverse, sum, dot)
+	} else {
+		colRowErrorsAVX2(rows, dy, x, ld, mean, inverse, sum, dot)
+	}
+}
+
+//go:noescape
 func colNormAVX2(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32)
 
 //go:noescape
@@ -603,6 +687,34 @@ func colNormLoop(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *fl
 		colNormAVX512(rows, y, x, ld, mean, inverse, gamma, beta)
 	} else {
 		colNormAVX2(rows, y, x, ld, mean, inverse, gamma, beta)
+	}
+}
+
+//go:noescape
+func colNormReLUAVX2(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32)
+
+//go:noescape
+func colNormReLUAVX512(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32)
+
+func colNormReLULoop(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32) {
+	if level == levelAVX512 {
+		colNormReLUAVX512(rows, y, x, ld, mean, inverse, gamma, beta)
+	} else {
+		colNormReLUAVX2(rows, y, x, ld, mean, inverse, gamma, beta)
+	}
+}
+
+//go:noescape
+func colNormPlusReLUAVX2(rows int, y, x, plus *float32, ld int, mean, inverse, gamma, beta *float32)
+
+//go:noescape
+func colNormPlusReLUAVX512(rows int, y, x, plus *float32, ld int, mean, inverse, gamma, beta *float32)
+
+func colNormPlusReLULoop(rows int, y, x, plus *float32, ld int, mean, inverse, gamma, beta *float32) {
+	if level == levelAVX512 {
+		colNormPlusReLUAVX512(rows, y, x, plus, ld, mean, inverse, gamma, beta)
+	} else {
+		colNormPlusReLUAVX2(rows, y, x, plus, ld, mean, inverse, gamma, beta)
 	}
 }
 

@@ -1722,9 +1722,154 @@ done:
 	VZEROUPPER
 	RET
 
-// func geluAVX2(n int, y *float32, x *float32)
+// func leakyAVX2(n int, y *float32, x *float32, slope float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVSS        slope+24(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         BX, BX
+
+loop:
+	CMPQ      AX, $0x08
+	JLT       rest
+	VMOVUPS   (DX)(BX*1), Y1
+	VXORPS    Y2, Y2, Y2
+	VMULPS    Y0, Y1, Y3
+	VCMPPS    $0x1e, Y2, Y1, Y2
+	VBLENDVPS Y2, Y1, Y3, Y1
+	VMOVUPS   Y1, (CX)(BX*1)
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, AX
+	JMP       loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func leakyAVX512(n int, y *float32, x *float32, slope float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·leakyAVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVSS        slope+24(FP), X0
+	VBROADCASTSS X0, Z0
+	XORQ         BX, BX
+
+loop:
+	CMPQ    AX, $0x10
+	JLT     rest
+	VMOVUPS (DX)(BX*1), Z3
+	VPXORD  Z1, Z1, Z1
+	VMULPS  Z0, Z3, Z4
+	VMOVUPS Z4, Z4
+	VCMPPS  $0x1e, Z1, Z3, K1
+	VMOVAPS Z3, K1, Z4
+	VMOVUPS Z4, (CX)(BX*1)
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, AX
+	JMP     loop
+
+rest:
+	TESTQ     AX, AX
+	JLE       done
+	MOVL      $0x00000001, SI
+	SHLXL     AX, SI, SI
+	DECL      SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (DX)(BX*1), K1, Z1
+	VPXORD    Z2, Z2, Z2
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, Z0
+	VCMPPS    $0x1e, Z2, Z1, K2
+	VMOVAPS   Z1, K2, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func leakyBackAVX2(n int, dx *float32, dy *float32, x *float32, slope float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·leakyBackAVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVSS        slope+32(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         SI, SI
+
+loop:
+	CMPQ      AX, $0x08
+	JLT       rest
+	VMOVUPS   (DX)(SI*1), Y1
+	VMOVUPS   (BX)(SI*1), Y2
+	VXORPS    Y3, Y3, Y3
+	VMULPS    Y0, Y1, Y4
+	VCMPPS    $0x1e, Y3, Y2, Y2
+	VBLENDVPS Y2, Y1, Y4, Y1
+	VMOVUPS   Y1, (CX)(SI*1)
+	ADDQ      $0x20, SI
+	SUBQ      $0x08, AX
+	JMP       loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func leakyBackAVX512(n int, dx *float32, dy *float32, x *float32, slope float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·leakyBackAVX512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVSS        slope+32(FP), X0
+	VBROADCASTSS X0, Z0
+	XORQ         SI, SI
+
+loop:
+	CMPQ    AX, $0x10
+	JLT     rest
+	VMOVUPS (DX)(SI*1), Z3
+	VMOVUPS (BX)(SI*1), Z4
+	VPXORD  Z1, Z1, Z1
+	VMULPS  Z0, Z3, Z5
+	VMOVUPS Z5, Z5
+	VCMPPS  $0x1e, Z1, Z4, K1
+	VMOVAPS Z3, K1, Z5
+	VMOVUPS Z5, (CX)(SI*1)
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, AX
+	JMP     loop
+
+rest:
+	TESTQ     AX, AX
+	JLE       done
+	MOVL      $0x00000001, DI
+	SHLXL     AX, DI, DI
+	DECL      DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VPXORD    Z2, Z2, Z2
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, Z0
+	VCMPPS    $0x1e, Z2, Z3, K2
+	VMOVAPS   Z1, K2, Z0
+	VMOVUPS   Z0, K1, (CX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func siluAVX2(n int, y *float32, x *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·geluAVX2(SB), NOSPLIT, $0-24
+TEXT ·siluAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), AX
 	MOVQ y+8(FP), CX
 	MOVQ x+16(FP), DX
@@ -1734,6 +1879,365 @@ loop:
 	CMPQ        AX, $0x08
 	JLT         rest
 	VMOVUPS     (DX)(BX*1), Y0
+	VORPS       lane80000000<>+0(SB), Y0, Y1
+	VMINPS      lane42b20000<>+0(SB), Y1, Y2
+	VMAXPS      lanec2d00000<>+0(SB), Y2, Y2
+	VMOVUPS     lane4b400000<>+0(SB), Y3
+	VFMADD231PS lane3fb8aa3b<>+0(SB), Y2, Y3
+	VSUBPS      lane4b400000<>+0(SB), Y3, Y3
+	VMOVUPS     Y2, Y2
+	VFMADD231PS lanebf318000<>+0(SB), Y3, Y2
+	VMOVUPS     Y2, Y2
+	VFMADD231PS lane395e8083<>+0(SB), Y3, Y2
+	VMOVUPS     lane39506967<>+0(SB), Y4
+	VFMADD213PS lane3ab743ce<>+0(SB), Y2, Y4
+	VFMADD213PS lane3c088908<>+0(SB), Y2, Y4
+	VFMADD213PS lane3d2aa9c1<>+0(SB), Y2, Y4
+	VFMADD213PS lane3e2aaaaa<>+0(SB), Y2, Y4
+	VFMADD213PS lane3f000000<>+0(SB), Y2, Y4
+	VMULPS      Y2, Y2, Y5
+	VMOVUPS     Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
+	VADDPS      lane3f800000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ  Y3, Y3
+	VPSRAD      $0x01, Y3, Y4
+	VPADDD      lane0000007f<>+0(SB), Y4, Y5
+	VPSLLD      $0x17, Y5, Y5
+	VMULPS      Y5, Y2, Y2
+	VPSUBD      Y4, Y3, Y3
+	VPADDD      lane0000007f<>+0(SB), Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VMULPS      Y3, Y2, Y2
+	VCMPPS      $0x03, Y1, Y1, Y3
+	VBLENDVPS   Y3, Y1, Y2, Y1
+	VXORPS      Y2, Y2, Y2
+	VMOVUPS     lane3f800000<>+0(SB), Y3
+	VCMPPS      $0x1d, Y2, Y0, Y2
+	VBLENDVPS   Y2, Y3, Y1, Y2
+	VADDPS      lane3f800000<>+0(SB), Y1, Y1
+	VDIVPS      Y1, Y2, Y1
+	VMULPS      Y1, Y0, Y0
+	VMOVUPS     Y0, (CX)(BX*1)
+	ADDQ        $0x20, BX
+	SUBQ        $0x08, AX
+	JMP         loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func siluAVX512(n int, y *float32, x *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·siluAVX512(SB), NOSPLIT, $0-24
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS lane3fb8aa3b<>+0(SB), Z0
+	VBROADCASTSS lanebf318000<>+0(SB), Z1
+	VBROADCASTSS lane395e8083<>+0(SB), Z2
+	VBROADCASTSS lane4b400000<>+0(SB), Z3
+	VBROADCASTSS lanec2d00000<>+0(SB), Z4
+	VBROADCASTSS lane42b20000<>+0(SB), Z5
+	VBROADCASTSS lane39506967<>+0(SB), Z6
+	VBROADCASTSS lane3ab743ce<>+0(SB), Z7
+	VBROADCASTSS lane3c088908<>+0(SB), Z8
+	VBROADCASTSS lane3d2aa9c1<>+0(SB), Z9
+	VBROADCASTSS lane3e2aaaaa<>+0(SB), Z10
+	VBROADCASTSS lane3f000000<>+0(SB), Z11
+	VBROADCASTSS lane3f800000<>+0(SB), Z12
+	VBROADCASTSS lane0000007f<>+0(SB), Z13
+	VBROADCASTSS lane80000000<>+0(SB), Z13
+	XORQ         BX, BX
+
+loop:
+	CMPQ        AX, $0x10
+	JLT         rest
+	VMOVUPS     (DX)(BX*1), Z16
+	VORPS       Z13, Z16, Z17
+	VMINPS      Z5, Z17, Z18
+	VMAXPS      Z4, Z18, Z18
+	VMOVUPS     Z3, Z19
+	VFMADD231PS Z0, Z18, Z19
+	VSUBPS      Z3, Z19, Z19
+	VMOVUPS     Z18, Z18
+	VFMADD231PS Z1, Z19, Z18
+	VMOVUPS     Z18, Z18
+	VFMADD231PS Z2, Z19, Z18
+	VMOVUPS     Z6, Z20
+	VFMADD213PS Z7, Z18, Z20
+	VFMADD213PS Z8, Z18, Z20
+	VFMADD213PS Z9, Z18, Z20
+	VFMADD213PS Z10, Z18, Z20
+	VFMADD213PS Z11, Z18, Z20
+	VMULPS      Z18, Z18, Z21
+	VMOVUPS     Z18, Z18
+	VFMADD231PS Z21, Z20, Z18
+	VADDPS      Z12, Z18, Z18
+	VSCALEFPS   Z19, Z18, Z18
+	VMOVUPS     Z18, Z18
+	VCMPPS      $0x03, Z17, Z17, K1
+	VMOVAPS     Z17, K1, Z18
+	VPXORD      Z14, Z14, Z14
+	VMOVUPS     Z12, Z17
+	VMOVUPS     Z18, Z19
+	VCMPPS      $0x1d, Z14, Z16, K1
+	VMOVAPS     Z17, K1, Z19
+	VADDPS      Z12, Z18, Z17
+	VDIVPS      Z17, Z19, Z17
+	VMULPS      Z17, Z16, Z16
+	VMOVUPS     Z16, (CX)(BX*1)
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, AX
+	JMP         loop
+
+rest:
+	TESTQ       AX, AX
+	JLE         done
+	MOVL        $0x00000001, SI
+	SHLXL       AX, SI, SI
+	DECL        SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (DX)(BX*1), K1, Z14
+	VORPS       Z13, Z14, Z13
+	VMINPS      Z5, Z13, Z5
+	VMAXPS      Z4, Z5, Z4
+	VMOVUPS     Z3, Z5
+	VFMADD231PS Z0, Z4, Z5
+	VSUBPS      Z3, Z5, Z0
+	VMOVUPS     Z4, Z3
+	VFMADD231PS Z1, Z0, Z3
+	VMOVUPS     Z3, Z1
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z6, Z2
+	VFMADD213PS Z7, Z1, Z2
+	VFMADD213PS Z8, Z1, Z2
+	VFMADD213PS Z9, Z1, Z2
+	VFMADD213PS Z10, Z1, Z2
+	VFMADD213PS Z11, Z1, Z2
+	VMULPS      Z1, Z1, Z3
+	VMOVUPS     Z1, Z1
+	VFMADD231PS Z3, Z2, Z1
+	VADDPS      Z12, Z1, Z1
+	VSCALEFPS   Z0, Z1, Z0
+	VMOVUPS     Z0, Z0
+	VCMPPS      $0x03, Z13, Z13, K2
+	VMOVAPS     Z13, K2, Z0
+	VPXORD      Z15, Z15, Z15
+	VMOVUPS     Z12, Z1
+	VMOVUPS     Z0, Z2
+	VCMPPS      $0x1d, Z15, Z14, K2
+	VMOVAPS     Z1, K2, Z2
+	VADDPS      Z12, Z0, Z0
+	VDIVPS      Z0, Z2, Z0
+	VMULPS      Z0, Z14, Z0
+	VMOVUPS     Z0, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func siluBackAVX2(n int, dx *float32, dy *float32, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluBackAVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ dx+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ x+24(FP), BX
+	XORQ SI, SI
+
+loop:
+	CMPQ        AX, $0x08
+	JLT         rest
+	VMOVUPS     (BX)(SI*1), Y0
+	VORPS       lane80000000<>+0(SB), Y0, Y1
+	VMINPS      lane42b20000<>+0(SB), Y1, Y2
+	VMAXPS      lanec2d00000<>+0(SB), Y2, Y2
+	VMOVUPS     lane4b400000<>+0(SB), Y3
+	VFMADD231PS lane3fb8aa3b<>+0(SB), Y2, Y3
+	VSUBPS      lane4b400000<>+0(SB), Y3, Y3
+	VMOVUPS     Y2, Y2
+	VFMADD231PS lanebf318000<>+0(SB), Y3, Y2
+	VMOVUPS     Y2, Y2
+	VFMADD231PS lane395e8083<>+0(SB), Y3, Y2
+	VMOVUPS     lane39506967<>+0(SB), Y4
+	VFMADD213PS lane3ab743ce<>+0(SB), Y2, Y4
+	VFMADD213PS lane3c088908<>+0(SB), Y2, Y4
+	VFMADD213PS lane3d2aa9c1<>+0(SB), Y2, Y4
+	VFMADD213PS lane3e2aaaaa<>+0(SB), Y2, Y4
+	VFMADD213PS lane3f000000<>+0(SB), Y2, Y4
+	VMULPS      Y2, Y2, Y5
+	VMOVUPS     Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
+	VADDPS      lane3f800000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ  Y3, Y3
+	VPSRAD      $0x01, Y3, Y4
+	VPADDD      lane0000007f<>+0(SB), Y4, Y5
+	VPSLLD      $0x17, Y5, Y5
+	VMULPS      Y5, Y2, Y2
+	VPSUBD      Y4, Y3, Y3
+	VPADDD      lane0000007f<>+0(SB), Y3, Y3
+	VPSLLD      $0x17, Y3, Y3
+	VMULPS      Y3, Y2, Y2
+	VCMPPS      $0x03, Y1, Y1, Y3
+	VBLENDVPS   Y3, Y1, Y2, Y1
+	VXORPS      Y2, Y2, Y2
+	VMOVUPS     lane3f800000<>+0(SB), Y3
+	VCMPPS      $0x1d, Y2, Y0, Y2
+	VBLENDVPS   Y2, Y3, Y1, Y2
+	VADDPS      lane3f800000<>+0(SB), Y1, Y1
+	VDIVPS      Y1, Y2, Y1
+	VMOVUPS     lane3f800000<>+0(SB), Y2
+	VMOVUPS     (DX)(SI*1), Y3
+	VSUBPS      Y1, Y2, Y4
+	VMOVUPS     Y2, Y2
+	VFMADD231PS Y4, Y0, Y2
+	VMULPS      Y2, Y1, Y0
+	VMULPS      Y0, Y3, Y0
+	VMOVUPS     Y0, (CX)(SI*1)
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, AX
+	JMP         loop
+
+rest:
+	VZEROUPPER
+	RET
+
+// func siluBackAVX512(n int, dx *float32, dy *float32, x *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·siluBackAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         x+24(FP), BX
+	VBROADCASTSS lane3fb8aa3b<>+0(SB), Z0
+	VBROADCASTSS lanebf318000<>+0(SB), Z1
+	VBROADCASTSS lane395e8083<>+0(SB), Z2
+	VBROADCASTSS lane4b400000<>+0(SB), Z3
+	VBROADCASTSS lanec2d00000<>+0(SB), Z4
+	VBROADCASTSS lane42b20000<>+0(SB), Z5
+	VBROADCASTSS lane39506967<>+0(SB), Z6
+	VBROADCASTSS lane3ab743ce<>+0(SB), Z7
+	VBROADCASTSS lane3c088908<>+0(SB), Z8
+	VBROADCASTSS lane3d2aa9c1<>+0(SB), Z9
+	VBROADCASTSS lane3e2aaaaa<>+0(SB), Z10
+	VBROADCASTSS lane3f000000<>+0(SB), Z11
+	VBROADCASTSS lane3f800000<>+0(SB), Z12
+	VBROADCASTSS lane0000007f<>+0(SB), Z13
+	VBROADCASTSS lane80000000<>+0(SB), Z13
+	XORQ         SI, SI
+
+loop:
+	CMPQ        AX, $0x10
+	JLT         rest
+	VMOVUPS     (BX)(SI*1), Z16
+	VORPS       Z13, Z16, Z17
+	VMINPS      Z5, Z17, Z18
+	VMAXPS      Z4, Z18, Z18
+	VMOVUPS     Z3, Z19
+	VFMADD231PS Z0, Z18, Z19
+	VSUBPS      Z3, Z19, Z19
+	VMOVUPS     Z18, Z18
+	VFMADD231PS Z1, Z19, Z18
+	VMOVUPS     Z18, Z18
+	VFMADD231PS Z2, Z19, Z18
+	VMOVUPS     Z6, Z20
+	VFMADD213PS Z7, Z18, Z20
+	VFMADD213PS Z8, Z18, Z20
+	VFMADD213PS Z9, Z18, Z20
+	VFMADD213PS Z10, Z18, Z20
+	VFMADD213PS Z11, Z18, Z20
+	VMULPS      Z18, Z18, Z21
+	VMOVUPS     Z18, Z18
+	VFMADD231PS Z21, Z20, Z18
+	VADDPS      Z12, Z18, Z18
+	VSCALEFPS   Z19, Z18, Z18
+	VMOVUPS     Z18, Z18
+	VCMPPS      $0x03, Z17, Z17, K1
+	VMOVAPS     Z17, K1, Z18
+	VPXORD      Z14, Z14, Z14
+	VMOVUPS     Z12, Z17
+	VMOVUPS     Z18, Z19
+	VCMPPS      $0x1d, Z14, Z16, K1
+	VMOVAPS     Z17, K1, Z19
+	VADDPS      Z12, Z18, Z17
+	VDIVPS      Z17, Z19, Z17
+	VMOVUPS     Z12, Z18
+	VMOVUPS     (DX)(SI*1), Z19
+	VSUBPS      Z17, Z18, Z20
+	VMOVUPS     Z18, Z18
+	VFMADD231PS Z20, Z16, Z18
+	VMULPS      Z18, Z17, Z16
+	VMULPS      Z16, Z19, Z16
+	VMOVUPS     Z16, (CX)(SI*1)
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, AX
+	JMP         loop
+
+rest:
+	TESTQ       AX, AX
+	JLE         done
+	MOVL        $0x00000001, DI
+	SHLXL       AX, DI, DI
+	DECL        DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (BX)(SI*1), K1, Z14
+	VORPS       Z13, Z14, Z13
+	VMINPS      Z5, Z13, Z5
+	VMAXPS      Z4, Z5, Z4
+	VMOVUPS     Z3, Z5
+	VFMADD231PS Z0, Z4, Z5
+	VSUBPS      Z3, Z5, Z0
+	VMOVUPS     Z4, Z3
+	VFMADD231PS Z1, Z0, Z3
+	VMOVUPS     Z3, Z1
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z6, Z2
+	VFMADD213PS Z7, Z1, Z2
+	VFMADD213PS Z8, Z1, Z2
+	VFMADD213PS Z9, Z1, Z2
+	VFMADD213PS Z10, Z1, Z2
+	VFMADD213PS Z11, Z1, Z2
+	VMULPS      Z1, Z1, Z3
+	VMOVUPS     Z1, Z1
+	VFMADD231PS Z3, Z2, Z1
+	VADDPS      Z12, Z1, Z1
+	VSCALEFPS   Z0, Z1, Z0
+	VMOVUPS     Z0, Z0
+	VCMPPS      $0x03, Z13, Z13, K2
+	VMOVAPS     Z13, K2, Z0
+	VPXORD      Z15, Z15, Z15
+	VMOVUPS     Z12, Z1
+	VMOVUPS     Z0, Z2
+	VCMPPS      $0x1d, Z15, Z14, K2
+	VMOVAPS     Z1, K2, Z2
+	VADDPS      Z12, Z0, Z0
+	VDIVPS      Z0, Z2, Z0
+	VMOVUPS     Z12, Z1
+	VMOVUPS.Z   (DX)(SI*1), K1, Z2
+	VSUBPS      Z0, Z1, Z3
+	VMOVUPS     Z1, Z1
+	VFMADD231PS Z3, Z14, Z1
+	VMULPS      Z1, Z0, Z0
+	VMULPS      Z0, Z2, Z0
+	VMOVUPS     Z0, K1, (CX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluAVX2(n int, y *float32, phi *float32, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluAVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ phi+16(FP), DX
+	MOVQ x+24(FP), BX
+	XORQ SI, SI
+
+loop:
+	CMPQ        AX, $0x08
+	JLT         rest
+	VMOVUPS     (BX)(SI*1), Y0
 	VMULPS      lane3f3504f3<>+0(SB), Y0, Y1
 	VMOVUPS     lane80000000<>+0(SB), Y2
 	VANDNPS     Y1, Y2, Y2
@@ -1801,9 +2305,10 @@ loop:
 	VBLENDVPS   Y3, Y1, Y2, Y1
 	VADDPS      lane3f800000<>+0(SB), Y1, Y1
 	VMULPS      lane3f000000<>+0(SB), Y1, Y1
+	VMOVUPS     Y1, (DX)(SI*1)
 	VMULPS      Y1, Y0, Y0
-	VMOVUPS     Y0, (CX)(BX*1)
-	ADDQ        $0x20, BX
+	VMOVUPS     Y0, (CX)(SI*1)
+	ADDQ        $0x20, SI
 	SUBQ        $0x08, AX
 	JMP         loop
 
@@ -2153,18 +2658,19 @@ DATA lane3ecc422a<>+56(SB)/4, $0x3ecc422a
 DATA lane3ecc422a<>+60(SB)/4, $0x3ecc422a
 GLOBL lane3ecc422a<>(SB), RODATA|NOPTR, $64
 
-// func geluAVX512(n int, y *float32, x *float32)
+// func geluAVX512(n int, y *float32, phi *float32, x *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·geluAVX512(SB), NOSPLIT, $0-24
+TEXT ·geluAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+0(FP), AX
 	MOVQ y+8(FP), CX
-	MOVQ x+16(FP), DX
-	XORQ BX, BX
+	MOVQ phi+16(FP), DX
+	MOVQ x+24(FP), BX
+	XORQ SI, SI
 
 loop:
 	CMPQ             AX, $0x10
 	JLT              rest
-	VMOVUPS          (DX)(BX*1), Z0
+	VMOVUPS          (BX)(SI*1), Z0
 	VMULPS.BCST      lane3f3504f3<>+0(SB), Z0, Z1
 	VBROADCASTSS     lane80000000<>+0(SB), Z2
 	VANDNPS          Z1, Z2, Z2
@@ -2228,20 +2734,21 @@ loop:
 	VMOVAPS          Z1, K1, Z2
 	VADDPS.BCST      lane3f800000<>+0(SB), Z2, Z1
 	VMULPS.BCST      lane3f000000<>+0(SB), Z1, Z1
+	VMOVUPS          Z1, (DX)(SI*1)
 	VMULPS           Z1, Z0, Z0
-	VMOVUPS          Z0, (CX)(BX*1)
-	ADDQ             $0x40, BX
+	VMOVUPS          Z0, (CX)(SI*1)
+	ADDQ             $0x40, SI
 	SUBQ             $0x10, AX
 	JMP              loop
 
 rest:
 	TESTQ            AX, AX
 	JLE              done
-	MOVL             $0x00000001, SI
-	SHLXL            AX, SI, SI
-	DECL             SI
-	KMOVW            SI, K1
-	VMOVUPS.Z        (DX)(BX*1), K1, Z0
+	MOVL             $0x00000001, DI
+	SHLXL            AX, DI, DI
+	DECL             DI
+	KMOVW            DI, K1
+	VMOVUPS.Z        (BX)(SI*1), K1, Z0
 	VMULPS.BCST      lane3f3504f3<>+0(SB), Z0, Z1
 	VBROADCASTSS     lane80000000<>+0(SB), Z2
 	VANDNPS          Z1, Z2, Z2
@@ -2305,26 +2812,28 @@ rest:
 	VMOVAPS          Z1, K2, Z2
 	VADDPS.BCST      lane3f800000<>+0(SB), Z2, Z1
 	VMULPS.BCST      lane3f000000<>+0(SB), Z1, Z1
+	VMOVUPS          Z1, K1, (DX)(SI*1)
 	VMULPS           Z1, Z0, Z0
-	VMOVUPS          Z0, K1, (CX)(BX*1)
+	VMOVUPS          Z0, K1, (CX)(SI*1)
 
 done:
 	VZEROUPPER
 	RET
 
-// func geluBackAVX2(n int, dx *float32, dy *float32, x *float32)
+// func geluBackAVX2(n int, dx *float32, dy *float32, phi *float32, x *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·geluBackAVX2(SB), NOSPLIT, $0-32
+TEXT ·geluBackAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+0(FP), AX
 	MOVQ dx+8(FP), CX
 	MOVQ dy+16(FP), DX
-	MOVQ x+24(FP), BX
-	XORQ SI, SI
+	MOVQ phi+24(FP), BX
+	MOVQ x+32(FP), SI
+	XORQ DI, DI
 
 loop:
 	CMPQ        AX, $0x08
 	JLT         rest
-	VMOVUPS     (BX)(SI*1), Y0
+	VMOVUPS     (SI)(DI*1), Y0
 	VMULPS      Y0, Y0, Y1
 	VMULPS      lanebf000000<>+0(SB), Y1, Y1
 	VMINPS      lane42b20000<>+0(SB), Y1, Y2
@@ -2358,79 +2867,12 @@ loop:
 	VCMPPS      $0x03, Y1, Y1, Y3
 	VBLENDVPS   Y3, Y1, Y2, Y1
 	VMULPS      lane3ecc422a<>+0(SB), Y1, Y1
-	VMOVUPS     (DX)(SI*1), Y2
-	VMULPS      lane3f3504f3<>+0(SB), Y0, Y3
-	VMOVUPS     lane80000000<>+0(SB), Y4
-	VANDNPS     Y3, Y4, Y4
-	VMOVUPS     lane374bd9a4<>+0(SB), Y5
-	VFMADD213PS laneb9ae0e98<>+0(SB), Y4, Y5
-	VFMADD213PS lane3b712797<>+0(SB), Y4, Y5
-	VFMADD213PS lanebcc34da0<>+0(SB), Y4, Y5
-	VFMADD213PS lane3dd9c280<>+0(SB), Y4, Y5
-	VFMADD213PS lane3f2295ac<>+0(SB), Y4, Y5
-	VFMADD213PS lane3e03bff9<>+0(SB), Y4, Y5
-	VMOVUPS     lane3f800000<>+0(SB), Y6
-	VMOVUPS     Y4, Y7
-	VFMADD231PS Y4, Y5, Y7
-	VXORPS      lane80000000<>+0(SB), Y7, Y5
-	VMINPS      lane42b20000<>+0(SB), Y5, Y7
-	VMAXPS      lanec2d00000<>+0(SB), Y7, Y7
-	VMOVUPS     lane4b400000<>+0(SB), Y8
-	VFMADD231PS lane3fb8aa3b<>+0(SB), Y7, Y8
-	VSUBPS      lane4b400000<>+0(SB), Y8, Y8
-	VMOVUPS     Y7, Y7
-	VFMADD231PS lanebf318000<>+0(SB), Y8, Y7
-	VMOVUPS     Y7, Y7
-	VFMADD231PS lane395e8083<>+0(SB), Y8, Y7
-	VMOVUPS     lane39506967<>+0(SB), Y9
-	VFMADD213PS lane3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS lane3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS lane3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS lane3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS lane3f000000<>+0(SB), Y7, Y9
-	VMULPS      Y7, Y7, Y10
-	VMOVUPS     Y7, Y7
-	VFMADD231PS Y10, Y9, Y7
-	VADDPS      lane3f800000<>+0(SB), Y7, Y7
-	VCVTTPS2DQ  Y8, Y8
-	VPSRAD      $0x01, Y8, Y9
-	VPADDD      lane0000007f<>+0(SB), Y9, Y10
-	VPSLLD      $0x17, Y10, Y10
-	VMULPS      Y10, Y7, Y7
-	VPSUBD      Y9, Y8, Y8
-	VPADDD      lane0000007f<>+0(SB), Y8, Y8
-	VPSLLD      $0x17, Y8, Y8
-	VMULPS      Y8, Y7, Y7
-	VCMPPS      $0x03, Y5, Y5, Y8
-	VBLENDVPS   Y8, Y5, Y7, Y5
-	VSUBPS      Y5, Y6, Y5
-	VCMPPS      $0x11, lane40800000<>+0(SB), Y4, Y7
-	VBLENDVPS   Y7, Y5, Y6, Y5
-	VMULPS      Y4, Y4, Y6
-	VMOVUPS     lane38ad6199<>+0(SB), Y7
-	VFMADD213PS laneba54cf7b<>+0(SB), Y6, Y7
-	VFMADD213PS lane3baa5af2<>+0(SB), Y6, Y7
-	VFMADD213PS lanebcdc065a<>+0(SB), Y6, Y7
-	VFMADD213PS lane3de716fa<>+0(SB), Y6, Y7
-	VFMADD213PS lanebec093a1<>+0(SB), Y6, Y7
-	VFMADD213PS lane3e0375d4<>+0(SB), Y6, Y7
-	VMOVUPS     Y4, Y6
-	VFMADD231PS Y4, Y7, Y6
-	VCMPPS      $0x11, lane3f700000<>+0(SB), Y4, Y4
-	VBLENDVPS   Y4, Y6, Y5, Y4
-	VMOVUPS     lane80000000<>+0(SB), Y5
-	VANDNPS     Y4, Y5, Y4
-	VANDPS      lane80000000<>+0(SB), Y3, Y5
-	VORPS       Y5, Y4, Y4
-	VCMPPS      $0x03, Y3, Y3, Y5
-	VBLENDVPS   Y5, Y3, Y4, Y3
-	VADDPS      lane3f800000<>+0(SB), Y3, Y3
-	VMULPS      lane3f000000<>+0(SB), Y3, Y3
-	VMOVUPS     Y3, Y3
+	VMOVUPS     (DX)(DI*1), Y2
+	VMOVUPS     (BX)(DI*1), Y3
 	VFMADD231PS Y1, Y0, Y3
 	VMULPS      Y3, Y2, Y0
-	VMOVUPS     Y0, (CX)(SI*1)
-	ADDQ        $0x20, SI
+	VMOVUPS     Y0, (CX)(DI*1)
+	ADDQ        $0x20, DI
 	SUBQ        $0x08, AX
 	JMP         loop
 
@@ -2438,219 +2880,111 @@ rest:
 	VZEROUPPER
 	RET
 
-// func geluBackAVX512(n int, dx *float32, dy *float32, x *float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·geluBackAVX512(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), AX
-	MOVQ dx+8(FP), CX
-	MOVQ dy+16(FP), DX
-	MOVQ x+24(FP), BX
-	XORQ SI, SI
+// func geluBackAVX512(n int, dx *float32, dy *float32, phi *float32, x *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluBackAVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         phi+24(FP), BX
+	MOVQ         x+32(FP), SI
+	VBROADCASTSS lane3fb8aa3b<>+0(SB), Z0
+	VBROADCASTSS lanebf318000<>+0(SB), Z1
+	VBROADCASTSS lane395e8083<>+0(SB), Z2
+	VBROADCASTSS lane4b400000<>+0(SB), Z3
+	VBROADCASTSS lanec2d00000<>+0(SB), Z4
+	VBROADCASTSS lane42b20000<>+0(SB), Z5
+	VBROADCASTSS lane39506967<>+0(SB), Z6
+	VBROADCASTSS lane3ab743ce<>+0(SB), Z7
+	VBROADCASTSS lane3c088908<>+0(SB), Z8
+	VBROADCASTSS lane3d2aa9c1<>+0(SB), Z9
+	VBROADCASTSS lane3e2aaaaa<>+0(SB), Z10
+	VBROADCASTSS lane3f000000<>+0(SB), Z11
+	VBROADCASTSS lane3f800000<>+0(SB), Z12
+	VBROADCASTSS lane0000007f<>+0(SB), Z13
+	VBROADCASTSS lane3f3504f3<>+0(SB), Z13
+	VBROADCASTSS lanebf000000<>+0(SB), Z13
+	VBROADCASTSS lane3ecc422a<>+0(SB), Z14
+	XORQ         DI, DI
 
 loop:
-	CMPQ             AX, $0x10
-	JLT              rest
-	VMOVUPS          (BX)(SI*1), Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      lanebf000000<>+0(SB), Z1, Z1
-	VMINPS.BCST      lane42b20000<>+0(SB), Z1, Z2
-	VMAXPS.BCST      lanec2d00000<>+0(SB), Z2, Z2
-	VBROADCASTSS     lane4b400000<>+0(SB), Z3
-	VFMADD231PS.BCST lane3fb8aa3b<>+0(SB), Z2, Z3
-	VSUBPS.BCST      lane4b400000<>+0(SB), Z3, Z3
-	VMOVUPS          Z2, Z2
-	VFMADD231PS.BCST lanebf318000<>+0(SB), Z3, Z2
-	VMOVUPS          Z2, Z2
-	VFMADD231PS.BCST lane395e8083<>+0(SB), Z3, Z2
-	VBROADCASTSS     lane39506967<>+0(SB), Z4
-	VFMADD213PS.BCST lane3ab743ce<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3c088908<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3d2aa9c1<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3e2aaaaa<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3f000000<>+0(SB), Z2, Z4
-	VMULPS           Z2, Z2, Z5
-	VMOVUPS          Z2, Z2
-	VFMADD231PS      Z5, Z4, Z2
-	VADDPS.BCST      lane3f800000<>+0(SB), Z2, Z2
-	VSCALEFPS        Z3, Z2, Z2
-	VMOVUPS          Z2, Z2
-	VCMPPS           $0x03, Z1, Z1, K1
-	VMOVAPS          Z1, K1, Z2
-	VMULPS.BCST      lane3ecc422a<>+0(SB), Z2, Z1
-	VMOVUPS          (DX)(SI*1), Z2
-	VMULPS.BCST      lane3f3504f3<>+0(SB), Z0, Z3
-	VBROADCASTSS     lane80000000<>+0(SB), Z4
-	VANDNPS          Z3, Z4, Z4
-	VBROADCASTSS     lane374bd9a4<>+0(SB), Z5
-	VFMADD213PS.BCST laneb9ae0e98<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3b712797<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lanebcc34da0<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3dd9c280<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3f2295ac<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3e03bff9<>+0(SB), Z4, Z5
-	VBROADCASTSS     lane3f800000<>+0(SB), Z6
-	VMOVUPS          Z4, Z7
-	VFMADD231PS      Z4, Z5, Z7
-	VXORPS.BCST      lane80000000<>+0(SB), Z7, Z5
-	VMINPS.BCST      lane42b20000<>+0(SB), Z5, Z7
-	VMAXPS.BCST      lanec2d00000<>+0(SB), Z7, Z7
-	VBROADCASTSS     lane4b400000<>+0(SB), Z8
-	VFMADD231PS.BCST lane3fb8aa3b<>+0(SB), Z7, Z8
-	VSUBPS.BCST      lane4b400000<>+0(SB), Z8, Z8
-	VMOVUPS          Z7, Z7
-	VFMADD231PS.BCST lanebf318000<>+0(SB), Z8, Z7
-	VMOVUPS          Z7, Z7
-	VFMADD231PS.BCST lane395e8083<>+0(SB), Z8, Z7
-	VBROADCASTSS     lane39506967<>+0(SB), Z9
-	VFMADD213PS.BCST lane3ab743ce<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3c088908<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3d2aa9c1<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3e2aaaaa<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3f000000<>+0(SB), Z7, Z9
-	VMULPS           Z7, Z7, Z10
-	VMOVUPS          Z7, Z7
-	VFMADD231PS      Z10, Z9, Z7
-	VADDPS.BCST      lane3f800000<>+0(SB), Z7, Z7
-	VSCALEFPS        Z8, Z7, Z7
-	VMOVUPS          Z7, Z7
-	VCMPPS           $0x03, Z5, Z5, K1
-	VMOVAPS          Z5, K1, Z7
-	VSUBPS           Z7, Z6, Z5
-	VMOVUPS          Z6, Z6
-	VCMPPS.BCST      $0x11, lane40800000<>+0(SB), Z4, K1
-	VMOVAPS          Z5, K1, Z6
-	VMULPS           Z4, Z4, Z5
-	VBROADCASTSS     lane38ad6199<>+0(SB), Z7
-	VFMADD213PS.BCST laneba54cf7b<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lane3baa5af2<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lanebcdc065a<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lane3de716fa<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lanebec093a1<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lane3e0375d4<>+0(SB), Z5, Z7
-	VMOVUPS          Z4, Z5
-	VFMADD231PS      Z4, Z7, Z5
-	VMOVUPS          Z6, Z6
-	VCMPPS.BCST      $0x11, lane3f700000<>+0(SB), Z4, K1
-	VMOVAPS          Z5, K1, Z6
-	VBROADCASTSS     lane80000000<>+0(SB), Z4
-	VANDNPS          Z6, Z4, Z4
-	VANDPS.BCST      lane80000000<>+0(SB), Z3, Z5
-	VORPS            Z5, Z4, Z4
-	VMOVUPS          Z4, Z4
-	VCMPPS           $0x03, Z3, Z3, K1
-	VMOVAPS          Z3, K1, Z4
-	VADDPS.BCST      lane3f800000<>+0(SB), Z4, Z3
-	VMULPS.BCST      lane3f000000<>+0(SB), Z3, Z3
-	VMOVUPS          Z3, Z3
-	VFMADD231PS      Z1, Z0, Z3
-	VMULPS           Z3, Z2, Z0
-	VMOVUPS          Z0, (CX)(SI*1)
-	ADDQ             $0x40, SI
-	SUBQ             $0x10, AX
-	JMP              loop
+	CMPQ        AX, $0x10
+	JLT         rest
+	VMOVUPS     (SI)(DI*1), Z15
+	VMULPS      Z15, Z15, Z16
+	VMULPS      Z13, Z16, Z16
+	VMINPS      Z5, Z16, Z17
+	VMAXPS      Z4, Z17, Z17
+	VMOVUPS     Z3, Z18
+	VFMADD231PS Z0, Z17, Z18
+	VSUBPS      Z3, Z18, Z18
+	VMOVUPS     Z17, Z17
+	VFMADD231PS Z1, Z18, Z17
+	VMOVUPS     Z17, Z17
+	VFMADD231PS Z2, Z18, Z17
+	VMOVUPS     Z6, Z19
+	VFMADD213PS Z7, Z17, Z19
+	VFMADD213PS Z8, Z17, Z19
+	VFMADD213PS Z9, Z17, Z19
+	VFMADD213PS Z10, Z17, Z19
+	VFMADD213PS Z11, Z17, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVUPS     Z17, Z17
+	VFMADD231PS Z20, Z19, Z17
+	VADDPS      Z12, Z17, Z17
+	VSCALEFPS   Z18, Z17, Z17
+	VMOVUPS     Z17, Z17
+	VCMPPS      $0x03, Z16, Z16, K1
+	VMOVAPS     Z16, K1, Z17
+	VMULPS      Z14, Z17, Z16
+	VMOVUPS     (DX)(DI*1), Z17
+	VMOVUPS     (BX)(DI*1), Z18
+	VFMADD231PS Z16, Z15, Z18
+	VMULPS      Z18, Z17, Z15
+	VMOVUPS     Z15, (CX)(DI*1)
+	ADDQ        $0x40, DI
+	SUBQ        $0x10, AX
+	JMP         loop
 
 rest:
-	TESTQ            AX, AX
-	JLE              done
-	MOVL             $0x00000001, DI
-	SHLXL            AX, DI, DI
-	DECL             DI
-	KMOVW            DI, K1
-	VMOVUPS.Z        (BX)(SI*1), K1, Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      lanebf000000<>+0(SB), Z1, Z1
-	VMINPS.BCST      lane42b20000<>+0(SB), Z1, Z2
-	VMAXPS.BCST      lanec2d00000<>+0(SB), Z2, Z2
-	VBROADCASTSS     lane4b400000<>+0(SB), Z3
-	VFMADD231PS.BCST lane3fb8aa3b<>+0(SB), Z2, Z3
-	VSUBPS.BCST      lane4b400000<>+0(SB), Z3, Z3
-	VMOVUPS          Z2, Z2
-	VFMADD231PS.BCST lanebf318000<>+0(SB), Z3, Z2
-	VMOVUPS          Z2, Z2
-	VFMADD231PS.BCST lane395e8083<>+0(SB), Z3, Z2
-	VBROADCASTSS     lane39506967<>+0(SB), Z4
-	VFMADD213PS.BCST lane3ab743ce<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3c088908<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3d2aa9c1<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3e2aaaaa<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST lane3f000000<>+0(SB), Z2, Z4
-	VMULPS           Z2, Z2, Z5
-	VMOVUPS          Z2, Z2
-	VFMADD231PS      Z5, Z4, Z2
-	VADDPS.BCST      lane3f800000<>+0(SB), Z2, Z2
-	VSCALEFPS        Z3, Z2, Z2
-	VMOVUPS          Z2, Z2
-	VCMPPS           $0x03, Z1, Z1, K2
-	VMOVAPS          Z1, K2, Z2
-	VMULPS.BCST      lane3ecc422a<>+0(SB), Z2, Z1
-	VMOVUPS.Z        (DX)(SI*1), K1, Z2
-	VMULPS.BCST      lane3f3504f3<>+0(SB), Z0, Z3
-	VBROADCASTSS     lane80000000<>+0(SB), Z4
-	VANDNPS          Z3, Z4, Z4
-	VBROADCASTSS     lane374bd9a4<>+0(SB), Z5
-	VFMADD213PS.BCST laneb9ae0e98<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3b712797<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lanebcc34da0<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3dd9c280<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3f2295ac<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST lane3e03bff9<>+0(SB), Z4, Z5
-	VBROADCASTSS     lane3f800000<>+0(SB), Z6
-	VMOVUPS          Z4, Z7
-	VFMADD231PS      Z4, Z5, Z7
-	VXORPS.BCST      lane80000000<>+0(SB), Z7, Z5
-	VMINPS.BCST      lane42b20000<>+0(SB), Z5, Z7
-	VMAXPS.BCST      lanec2d00000<>+0(SB), Z7, Z7
-	VBROADCASTSS     lane4b400000<>+0(SB), Z8
-	VFMADD231PS.BCST lane3fb8aa3b<>+0(SB), Z7, Z8
-	VSUBPS.BCST      lane4b400000<>+0(SB), Z8, Z8
-	VMOVUPS          Z7, Z7
-	VFMADD231PS.BCST lanebf318000<>+0(SB), Z8, Z7
-	VMOVUPS          Z7, Z7
-	VFMADD231PS.BCST lane395e8083<>+0(SB), Z8, Z7
-	VBROADCASTSS     lane39506967<>+0(SB), Z9
-	VFMADD213PS.BCST lane3ab743ce<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3c088908<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3d2aa9c1<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3e2aaaaa<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST lane3f000000<>+0(SB), Z7, Z9
-	VMULPS           Z7, Z7, Z10
-	VMOVUPS          Z7, Z7
-	VFMADD231PS      Z10, Z9, Z7
-	VADDPS.BCST      lane3f800000<>+0(SB), Z7, Z7
-	VSCALEFPS        Z8, Z7, Z7
-	VMOVUPS          Z7, Z7
-	VCMPPS           $0x03, Z5, Z5, K2
-	VMOVAPS          Z5, K2, Z7
-	VSUBPS           Z7, Z6, Z5
-	VMOVUPS          Z6, Z6
-	VCMPPS.BCST      $0x11, lane40800000<>+0(SB), Z4, K2
-	VMOVAPS          Z5, K2, Z6
-	VMULPS           Z4, Z4, Z5
-	VBROADCASTSS     lane38ad6199<>+0(SB), Z7
-	VFMADD213PS.BCST laneba54cf7b<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lane3baa5af2<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lanebcdc065a<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lane3de716fa<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lanebec093a1<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST lane3e0375d4<>+0(SB), Z5, Z7
-	VMOVUPS          Z4, Z5
-	VFMADD231PS      Z4, Z7, Z5
-	VMOVUPS          Z6, Z6
-	VCMPPS.BCST      $0x11, lane3f700000<>+0(SB), Z4, K2
-	VMOVAPS          Z5, K2, Z6
-	VBROADCASTSS     lane80000000<>+0(SB), Z4
-	VANDNPS          Z6, Z4, Z4
-	VANDPS.BCST      lane80000000<>+0(SB), Z3, Z5
-	VORPS            Z5, Z4, Z4
-	VMOVUPS          Z4, Z4
-	VCMPPS           $0x03, Z3, Z3, K2
-	VMOVAPS          Z3, K2, Z4
-	VADDPS.BCST      lane3f800000<>+0(SB), Z4, Z3
-	VMULPS.BCST      lane3f000000<>+0(SB), Z3, Z3
-	VMOVUPS          Z3, Z3
-	VFMADD231PS      Z1, Z0, Z3
-	VMULPS           Z3, Z2, Z0
-	VMOVUPS          Z0, K1, (CX)(SI*1)
+	TESTQ       AX, AX
+	JLE         done
+	MOVL        $0x00000001, R8
+	SHLXL       AX, R8, R8
+	DECL        R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (SI)(DI*1), K1, Z15
+	VMULPS      Z15, Z15, Z16
+	VMULPS      Z13, Z16, Z13
+	VMINPS      Z5, Z13, Z5
+	VMAXPS      Z4, Z5, Z4
+	VMOVUPS     Z3, Z5
+	VFMADD231PS Z0, Z4, Z5
+	VSUBPS      Z3, Z5, Z0
+	VMOVUPS     Z4, Z3
+	VFMADD231PS Z1, Z0, Z3
+	VMOVUPS     Z3, Z1
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z6, Z2
+	VFMADD213PS Z7, Z1, Z2
+	VFMADD213PS Z8, Z1, Z2
+	VFMADD213PS Z9, Z1, Z2
+	VFMADD213PS Z10, Z1, Z2
+	VFMADD213PS Z11, Z1, Z2
+	VMULPS      Z1, Z1, Z3
+	VMOVUPS     Z1, Z1
+	VFMADD231PS Z3, Z2, Z1
+	VADDPS      Z12, Z1, Z1
+	VSCALEFPS   Z0, Z1, Z0
+	VMOVUPS     Z0, Z0
+	VCMPPS      $0x03, Z13, Z13, K2
+	VMOVAPS     Z13, K2, Z0
+	VMULPS      Z14, Z0, Z0
+	VMOVUPS.Z   (DX)(DI*1), K1, Z1
+	VMOVUPS     (BX)(DI*1), Z2
+	VFMADD231PS Z0, Z15, Z2
+	VMULPS      Z2, Z1, Z0
+	VMOVUPS     Z0, K1, (CX)(DI*1)
 
 done:
 	VZEROUPPER
@@ -6189,6 +6523,41 @@ done:
 	VZEROUPPER
 	RET
 
+// func mostAVX2(n int, a *float32, s *float32)
+// Requires: AVX
+TEXT ·mostAVX2(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    s+16(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	XORQ    BX, BX
+
+loop:
+	CMPQ      AX, $0x10
+	JLT       done
+	VMOVUPS   (CX)(BX*1), Y2
+	VCMPPS    $0x1e, Y0, Y2, Y3
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VMOVUPS   Y0, Y0
+	VMOVUPS   32(CX)(BX*1), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VBLENDVPS Y3, Y2, Y1, Y1
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y2, Y1, Y1
+	VMOVUPS   Y1, Y1
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, AX
+	JMP       loop
+
+done:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VZEROUPPER
+	RET
+
 // func greatestAVX2(n int, a *float32, s *float32)
 // Requires: AVX, AVX2
 TEXT ·greatestAVX2(SB), NOSPLIT, $0-24
@@ -6361,6 +6730,35 @@ done:
 	VMOVUPD Z3, 64(SI)
 	VMOVUPD Z4, (DI)
 	VMOVUPD Z5, 64(DI)
+	VZEROUPPER
+	RET
+
+// func mostAVX512(n int, a *float32, s *float32)
+// Requires: AVX, AVX512F
+TEXT ·mostAVX512(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    s+16(FP), DX
+	VMOVUPS (DX), Z0
+	XORQ    BX, BX
+
+loop:
+	CMPQ    AX, $0x10
+	JLT     done
+	VMOVUPS (CX)(BX*1), Z1
+	VMOVUPS Z0, Z2
+	VCMPPS  $0x1e, Z0, Z1, K1
+	VMOVAPS Z1, K1, Z2
+	VMOVUPS Z2, Z0
+	VCMPPS  $0x03, Z1, Z1, K1
+	VMOVAPS Z1, K1, Z0
+	VMOVUPS Z0, Z0
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, AX
+	JMP     loop
+
+done:
+	VMOVUPS Z0, (DX)
 	VZEROUPPER
 	RET
 
@@ -6700,6 +7098,79 @@ done:
 	VZEROUPPER
 	RET
 
+// func colRowErrorsAVX2(rows int, dy *float32, x *float32, ld int, mean *float32, inverse *float32, sum *float64, dot *float64)
+// Requires: AVX, FMA3
+TEXT ·colRowErrorsAVX2(SB), NOSPLIT, $0-64
+	MOVQ    rows+0(FP), AX
+	MOVQ    ld+24(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    dy+8(FP), BX
+	MOVQ    x+16(FP), SI
+	MOVQ    sum+48(FP), DI
+	MOVQ    dot+56(FP), R8
+	VMOVUPD (DI), Y0
+	VMOVUPD 32(DI), Y1
+	VMOVUPD 64(DI), Y2
+	VMOVUPD 96(DI), Y3
+	VMOVUPD (R8), Y4
+	VMOVUPD 32(R8), Y5
+	VMOVUPD 64(R8), Y6
+	VMOVUPD 96(R8), Y7
+	MOVQ    mean+32(FP), R9
+	MOVQ    inverse+40(FP), R10
+	XORQ    DX, DX
+	TESTQ   AX, AX
+	JLE     done
+
+loop:
+	VBROADCASTSS (R9), X8
+	VBROADCASTSS (R10), X9
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	VCVTPS2PD    (BX)(DX*1), Y10
+	VADDPD       Y10, Y0, Y0
+	VMOVUPS      (SI)(DX*1), X11
+	VSUBPS       X8, X11, X11
+	VMULPS       X9, X11, X11
+	VCVTPS2PD    X11, Y11
+	VFMADD231PD  Y10, Y11, Y4
+	VCVTPS2PD    16(BX)(DX*1), Y10
+	VADDPD       Y10, Y1, Y1
+	VMOVUPS      16(SI)(DX*1), X11
+	VSUBPS       X8, X11, X11
+	VMULPS       X9, X11, X11
+	VCVTPS2PD    X11, Y11
+	VFMADD231PD  Y10, Y11, Y5
+	VCVTPS2PD    32(BX)(DX*1), Y10
+	VADDPD       Y10, Y2, Y2
+	VMOVUPS      32(SI)(DX*1), X11
+	VSUBPS       X8, X11, X11
+	VMULPS       X9, X11, X11
+	VCVTPS2PD    X11, Y11
+	VFMADD231PD  Y10, Y11, Y6
+	VCVTPS2PD    48(BX)(DX*1), Y10
+	VADDPD       Y10, Y3, Y3
+	VMOVUPS      48(SI)(DX*1), X11
+	VSUBPS       X8, X11, X11
+	VMULPS       X9, X11, X11
+	VCVTPS2PD    X11, Y8
+	VFMADD231PD  Y10, Y8, Y7
+	ADDQ         CX, DX
+	DECQ         AX
+	JNZ          loop
+
+done:
+	VMOVUPD Y0, (DI)
+	VMOVUPD Y1, 32(DI)
+	VMOVUPD Y2, 64(DI)
+	VMOVUPD Y3, 96(DI)
+	VMOVUPD Y4, (R8)
+	VMOVUPD Y5, 32(R8)
+	VMOVUPD Y6, 64(R8)
+	VMOVUPD Y7, 96(R8)
+	VZEROUPPER
+	RET
+
 // func colNormAVX2(rows int, y *float32, x *float32, ld int, mean *float32, inverse *float32, gamma *float32, beta *float32)
 // Requires: AVX
 TEXT ·colNormAVX2(SB), NOSPLIT, $0-64
@@ -6732,6 +7203,95 @@ loop:
 	ADDQ    CX, DX
 	DECQ    AX
 	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func colNormReLUAVX2(rows int, y *float32, x *float32, ld int, mean *float32, inverse *float32, gamma *float32, beta *float32)
+// Requires: AVX
+TEXT ·colNormReLUAVX2(SB), NOSPLIT, $0-64
+	MOVQ  rows+0(FP), AX
+	MOVQ  ld+24(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  y+8(FP), BX
+	MOVQ  x+16(FP), SI
+	MOVQ  mean+32(FP), DI
+	MOVQ  inverse+40(FP), R8
+	MOVQ  gamma+48(FP), R9
+	MOVQ  beta+56(FP), R10
+	XORQ  DX, DX
+	TESTQ AX, AX
+	JLE   done
+
+loop:
+	VMOVUPS   (SI)(DX*1), Y0
+	VSUBPS    (DI), Y0, Y0
+	VMULPS    (R8), Y0, Y0
+	VMULPS    (R9), Y0, Y0
+	VADDPS    (R10), Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VCMPPS    $0x12, Y1, Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VMOVUPS   Y0, (BX)(DX*1)
+	VMOVUPS   32(SI)(DX*1), Y0
+	VSUBPS    32(DI), Y0, Y0
+	VMULPS    32(R8), Y0, Y0
+	VMULPS    32(R9), Y0, Y0
+	VADDPS    32(R10), Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VCMPPS    $0x12, Y1, Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VMOVUPS   Y0, 32(BX)(DX*1)
+	ADDQ      CX, DX
+	DECQ      AX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func colNormPlusReLUAVX2(rows int, y *float32, x *float32, plus *float32, ld int, mean *float32, inverse *float32, gamma *float32, beta *float32)
+// Requires: AVX
+TEXT ·colNormPlusReLUAVX2(SB), NOSPLIT, $0-72
+	MOVQ  rows+0(FP), AX
+	MOVQ  ld+32(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  y+8(FP), BX
+	MOVQ  x+16(FP), SI
+	MOVQ  plus+24(FP), DI
+	MOVQ  mean+40(FP), R8
+	MOVQ  inverse+48(FP), R9
+	MOVQ  gamma+56(FP), R10
+	MOVQ  beta+64(FP), R11
+	XORQ  DX, DX
+	TESTQ AX, AX
+	JLE   done
+
+loop:
+	VMOVUPS   (SI)(DX*1), Y0
+	VSUBPS    (R8), Y0, Y0
+	VMULPS    (R9), Y0, Y0
+	VMULPS    (R10), Y0, Y0
+	VADDPS    (R11), Y0, Y0
+	VADDPS    (DI)(DX*1), Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VCMPPS    $0x12, Y1, Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VMOVUPS   Y0, (BX)(DX*1)
+	VMOVUPS   32(SI)(DX*1), Y0
+	VSUBPS    32(R8), Y0, Y0
+	VMULPS    32(R9), Y0, Y0
+	VMULPS    32(R10), Y0, Y0
+	VADDPS    32(R11), Y0, Y0
+	VADDPS    32(DI)(DX*1), Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VCMPPS    $0x12, Y1, Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VMOVUPS   Y0, 32(BX)(DX*1)
+	ADDQ      CX, DX
+	DECQ      AX
+	JNZ       loop
 
 done:
 	VZEROUPPER
@@ -6894,6 +7454,57 @@ done:
 	VZEROUPPER
 	RET
 
+// func colRowErrorsAVX512(rows int, dy *float32, x *float32, ld int, mean *float32, inverse *float32, sum *float64, dot *float64)
+// Requires: AVX, AVX512F
+TEXT ·colRowErrorsAVX512(SB), NOSPLIT, $0-64
+	MOVQ    rows+0(FP), AX
+	MOVQ    ld+24(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    dy+8(FP), BX
+	MOVQ    x+16(FP), SI
+	MOVQ    sum+48(FP), DI
+	MOVQ    dot+56(FP), R8
+	VMOVUPD (DI), Z0
+	VMOVUPD 64(DI), Z1
+	VMOVUPD (R8), Z2
+	VMOVUPD 64(R8), Z3
+	MOVQ    mean+32(FP), R9
+	MOVQ    inverse+40(FP), R10
+	XORQ    DX, DX
+	TESTQ   AX, AX
+	JLE     done
+
+loop:
+	VBROADCASTSS (R9), Y4
+	VBROADCASTSS (R10), Y5
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	VCVTPS2PD    (BX)(DX*1), Z6
+	VADDPD       Z6, Z0, Z0
+	VMOVUPS      (SI)(DX*1), Y7
+	VSUBPS       Y4, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VCVTPS2PD    Y7, Z7
+	VFMADD231PD  Z6, Z7, Z2
+	VCVTPS2PD    32(BX)(DX*1), Z6
+	VADDPD       Z6, Z1, Z1
+	VMOVUPS      32(SI)(DX*1), Y7
+	VSUBPS       Y4, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VCVTPS2PD    Y7, Z4
+	VFMADD231PD  Z6, Z4, Z3
+	ADDQ         CX, DX
+	DECQ         AX
+	JNZ          loop
+
+done:
+	VMOVUPD Z0, (DI)
+	VMOVUPD Z1, 64(DI)
+	VMOVUPD Z2, (R8)
+	VMOVUPD Z3, 64(R8)
+	VZEROUPPER
+	RET
+
 // func colNormAVX512(rows int, y *float32, x *float32, ld int, mean *float32, inverse *float32, gamma *float32, beta *float32)
 // Requires: AVX, AVX512F
 TEXT ·colNormAVX512(SB), NOSPLIT, $0-64
@@ -6917,6 +7528,78 @@ loop:
 	VMULPS  (R9), Z0, Z0
 	VADDPS  (R10), Z0, Z0
 	VMOVUPS Z0, (BX)(DX*1)
+	ADDQ    CX, DX
+	DECQ    AX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func colNormReLUAVX512(rows int, y *float32, x *float32, ld int, mean *float32, inverse *float32, gamma *float32, beta *float32)
+// Requires: AVX, AVX512F
+TEXT ·colNormReLUAVX512(SB), NOSPLIT, $0-64
+	MOVQ  rows+0(FP), AX
+	MOVQ  ld+24(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  y+8(FP), BX
+	MOVQ  x+16(FP), SI
+	MOVQ  mean+32(FP), DI
+	MOVQ  inverse+40(FP), R8
+	MOVQ  gamma+48(FP), R9
+	MOVQ  beta+56(FP), R10
+	XORQ  DX, DX
+	TESTQ AX, AX
+	JLE   done
+
+loop:
+	VMOVUPS (SI)(DX*1), Z0
+	VSUBPS  (DI), Z0, Z0
+	VMULPS  (R8), Z0, Z0
+	VMULPS  (R9), Z0, Z0
+	VADDPS  (R10), Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS Z0, Z2
+	VCMPPS  $0x12, Z1, Z0, K1
+	VMOVAPS Z1, K1, Z2
+	VMOVUPS Z2, (BX)(DX*1)
+	ADDQ    CX, DX
+	DECQ    AX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func colNormPlusReLUAVX512(rows int, y *float32, x *float32, plus *float32, ld int, mean *float32, inverse *float32, gamma *float32, beta *float32)
+// Requires: AVX, AVX512F
+TEXT ·colNormPlusReLUAVX512(SB), NOSPLIT, $0-72
+	MOVQ  rows+0(FP), AX
+	MOVQ  ld+32(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  y+8(FP), BX
+	MOVQ  x+16(FP), SI
+	MOVQ  plus+24(FP), DI
+	MOVQ  mean+40(FP), R8
+	MOVQ  inverse+48(FP), R9
+	MOVQ  gamma+56(FP), R10
+	MOVQ  beta+64(FP), R11
+	XORQ  DX, DX
+	TESTQ AX, AX
+	JLE   done
+
+loop:
+	VMOVUPS (SI)(DX*1), Z0
+	VSUBPS  (R8), Z0, Z0
+	VMULPS  (R9), Z0, Z0
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R11), Z0, Z0
+	VADDPS  (DI)(DX*1), Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS Z0, Z2
+	VCMPPS  $0x12, Z1, Z0, K1
+	VMOVAPS Z1, K1, Z2
+	VMOVUPS Z2, (BX)(DX*1)
 	ADDQ    CX, DX
 	DECQ    AX
 	JNZ     loop

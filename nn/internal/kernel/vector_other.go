@@ -42,9 +42,21 @@ func tanhLoop(n int, y *float32, x *float32) { panic("kernel: no such loop here"
 
 func tanhBackLoop(n int, dx *float32, dy *float32, y *float32) { panic("kernel: no such loop here") }
 
-func geluLoop(n int, y *float32, x *float32) { panic("kernel: no such loop here") }
+func leakyLoop(n int, y *float32, x *float32, slope float32) { panic("kernel: no such loop here") }
 
-func geluBackLoop(n int, dx *float32, dy *float32, x *float32) { panic("kernel: no such loop here") }
+func leakyBackLoop(n int, dx *float32, dy *float32, x *float32, slope float32) {
+	panic("kernel: no such loop here")
+}
+
+func siluLoop(n int, y *float32, x *float32) { panic("kernel: no such loop here") }
+
+func siluBackLoop(n int, dx *float32, dy *float32, x *float32) { panic("kernel: no such loop here") }
+
+func geluLoop(n int, y *float32, phi *float32, x *float32) { panic("kernel: no such loop here") }
+
+func geluBackLoop(n int, dx *float32, dy *float32, phi *float32, x *float32) {
+	panic("kernel: no such loop here")
+}
 
 func lstmLoop(n int, h *float32, i1 *float32, f1 *float32, g1 *float32, o1 *float32, c *float32, tc *float32, was *float32) {
 	panic("kernel: no such loop here")
@@ -128,6 +140,8 @@ func rowErrorsLoop(n int, dy, gamma, x *float32, mean, inverse float32, s, d *fl
 	panic("kernel: no such loop here")
 }
 
+func mostLoop(n int, a *float32, s *float32) { panic("kernel: no such loop here") }
+
 func greatestLoop(n int, a *float32, s *float32) { panic("kernel: no such loop here") }
 
 func colSumLoop(rows int, a *float32, ld int, s *float64) { panic("kernel: no such loop here") }
@@ -140,7 +154,19 @@ func colErrorsLoop(rows int, dy, x *float32, ld int, mean, inverse *float32, sum
 	panic("kernel: no such loop here")
 }
 
+func colRowErrorsLoop(rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64) {
+	panic("kernel: no such loop here")
+}
+
 func colNormLoop(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32) {
+	panic("kernel: no such loop here")
+}
+
+func colNormReLULoop(rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32) {
+	panic("kernel: no such loop here")
+}
+
+func colNormPlusReLULoop(rows int, y, x, plus *float32, ld int, mean, inverse, gamma, beta *float32) {
 	panic("kernel: no such loop here")
 }
 

@@ -50,8 +50,12 @@ var functions = map[string]func(v vectors) []float32{
 	"sigmoid":     func(v vectors) []float32 { SigmoidOf(v[0], v[1]); return nil },
 	"tanh":        func(v vectors) []float32 { TanhOf(v[0], v[1]); return nil },
 	"tanh back":   func(v vectors) []float32 { TanhBack(v[0], v[1], v[2]); return nil },
-	"gelu":        func(v vectors) []float32 { GELU(v[0], v[1]); return nil },
-	"gelu back":   func(v vectors) []float32 { GELUBack(v[0], v[1], v[2]); return nil },
+	"gelu":        func(v vectors) []float32 { GELU(v[0], v[1], v[2]); return nil },
+	"gelu back":   func(v vectors) []float32 { GELUBack(v[0], v[1], v[2], v[3]); return nil },
+	"silu":        func(v vectors) []float32 { SiLU(v[0], v[1]); return nil },
+	"silu back":   func(v vectors) []float32 { SiLUBack(v[0], v[1], v[2]); return nil },
+	"leaky":       func(v vectors) []float32 { LeakyReLU(v[0], v[1], 0.2); return nil },
+	"leaky back":  func(v vectors) []float32 { LeakyReLUBack(v[0], v[1], v[2], 0.2); return nil },
 	"lstm":        func(v vectors) []float32 { LSTM(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); return nil },
 	"lstm back":   func(v vectors) []float32 { LSTMBack(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); return nil },
 	"gru":         func(v vectors) []float32 { GRU(v[0], v[1], v[2], v[3], v[4], v[5]); return nil },
@@ -67,7 +71,13 @@ var functions = map[string]func(v vectors) []float32{
 	"dot":       func(v vectors) []float32 { return number(Dot(v[0], v[1])) },
 	"sum":       func(v vectors) []float32 { return number(Sum(v[0])) },
 	"deviation": func(v vectors) []float32 { return number(Deviation(v[0], 0.3)) },
-	"greatest":  func(v vectors) []float32 { return []float32{Greatest(v[0])} },
+	"max": func(v vectors) []float32 {
+		if len(v[0]) == 0 {
+			return nil
+		}
+		return []float32{Max(v[0])}
+	},
+	"greatest": func(v vectors) []float32 { return []float32{Greatest(v[0])} },
 }
 
 func init() {
@@ -108,6 +118,21 @@ func init() {
 		s, d, n := doubled(v[0]), doubled(v[1]), len(v[0])
 		ColErrors(s, d, rows(v, 2), rows(v, 3), n+1, 3, v[4], v[5])
 		return append(narrowed(s), narrowed(d)...)
+	}
+	functions["columns' errors by row"] = func(v vectors) []float32 {
+		s, d, n := doubled(v[0]), doubled(v[1]), len(v[0])
+		ColRowErrors(s, d, rows(v, 2), rows(v, 3), n+1, 3, []float32{0.1, -3, 0.7}, []float32{2, 0.3, 1})
+		return append(narrowed(s), narrowed(d)...)
+	}
+	functions["columns' norm, relu"] = func(v vectors) []float32 {
+		y, n := rows(v, 0), len(v[0])
+		ColNormReLU(y, rows(v, 1), nil, n+1, 3, v[2], v[3], v[4], v[5])
+		return y
+	}
+	functions["columns' norm, plus, relu"] = func(v vectors) []float32 {
+		y, n := rows(v, 0), len(v[0])
+		ColNormReLU(y, rows(v, 1), rows(v, 6), n+1, 3, v[2], v[3], v[4], v[5])
+		return y
 	}
 	functions["columns' norm"] = func(v vectors) []float32 {
 		y, n := rows(v, 0), len(v[0])
@@ -188,7 +213,8 @@ func TestVectorBits(t *testing.T) {
 
 // The functions of one number have their loop's bits over the whole range of float32.
 func TestVectorSweep(t *testing.T) {
-	of := map[string]func(y, x []float32){"exp": func(y, x []float32) { ExpMinus(y, x, 0) }, "sigmoid": SigmoidOf, "tanh": TanhOf, "gelu": GELU}
+	of := map[string]func(y, x []float32){"exp": func(y, x []float32) { ExpMinus(y, x, 0) }, "sigmoid": SigmoidOf, "tanh": TanhOf, "silu": SiLU,
+		"gelu": func(y, x []float32) { GELU(y, make([]float32, len(x)), x) }}
 	forLevels(t, func(t *testing.T) {
 		x, y, want := make([]float32, 1<<12), make([]float32, 1<<12), make([]float32, 1<<12)
 		for name, f := range of {

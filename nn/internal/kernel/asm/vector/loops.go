@@ -29,6 +29,12 @@ func (l *lanes) withSign(y, x VecVirtual) VecVirtual {
 	return l.or(l.abs(y), l.and(x, l.bits(signBit)))
 }
 
+// relu returns max(x, 0); a NaN stays.
+func (l *lanes) relu(x VecVirtual) VecVirtual {
+	z := l.zero()
+	return l.choose(lessOrEqual, x, z, z, x)
+}
+
 // flush is nn's: +0 where x is subnormal.
 func (l *lanes) flush(x VecVirtual) VecVirtual {
 	return l.choose(less, l.abs(x), l.bits(minNormal), l.zero(), x)
@@ -134,8 +140,7 @@ func rule(name string, pointers, scalars []string, consts [][]uint32, body func(
 func makeLoops() []loop {
 	out := []loop{
 		{"relu", []string{"y", "x"}, nil, nil, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
-			x, z := l.load(at("x")), l.zero()
-			l.store(l.choose(lessOrEqual, x, z, z, x), at("y"))
+			l.store(l.relu(l.load(at("x"))), at("y"))
 		}},
 		{"reluBack", []string{"dx", "dy", "y"}, nil, nil, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
 			z := l.zero()
@@ -185,14 +190,33 @@ func makeLoops() []loop {
 			y := l.load(at("y"))
 			l.store(l.mul(l.load(at("dy")), l.fnma(y, y, l.num(1))), at("dx"))
 		}},
-		{"gelu", []string{"y", "x"}, nil, [][]uint32{expBits, erfBits, geluBits}, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
+		{"leaky", []string{"y", "x"}, []string{"slope"}, nil, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
 			x := l.load(at("x"))
-			l.store(l.mul(x, l.normalCDF(x)), at("y"))
+			l.store(l.choose(greater, x, l.zero(), x, l.mul(x, p["slope"])), at("y"))
 		}},
-		{"geluBack", []string{"dx", "dy", "x"}, nil, [][]uint32{expBits, erfBits, geluBits}, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
+		{"leakyBack", []string{"dx", "dy", "x"}, []string{"slope"}, nil, func(l *lanes, at func(string) Mem, p map[string]VecVirtual) {
+			d := l.load(at("dy"))
+			l.store(l.choose(greater, l.load(at("x")), l.zero(), d, l.mul(d, p["slope"])), at("dx"))
+		}},
+		{"silu", []string{"y", "x"}, nil, [][]uint32{expBits, signs}, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
+			x := l.load(at("x"))
+			l.store(l.mul(x, l.sigmoid(x)), at("y"))
+		}},
+		{"siluBack", []string{"dx", "dy", "x"}, nil, [][]uint32{expBits, signs}, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
+			x := l.load(at("x"))
+			s, one := l.sigmoid(x), l.move(l.num(1))
+			l.store(l.mul(l.load(at("dy")), l.mul(s, l.fma(x, l.sub(one, s), one))), at("dx"))
+		}},
+		{"gelu", []string{"y", "phi", "x"}, nil, [][]uint32{expBits, erfBits, geluBits}, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
+			x := l.load(at("x"))
+			phi := l.normalCDF(x)
+			l.store(phi, at("phi"))
+			l.store(l.mul(x, phi), at("y"))
+		}},
+		{"geluBack", []string{"dx", "dy", "phi", "x"}, nil, [][]uint32{expBits, geluBits}, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
 			x := l.load(at("x"))
 			d := l.mul(l.exp(l.mul(l.mul(x, x), l.num(-0.5))), l.num(0.398942280401432678))
-			l.store(l.mul(l.load(at("dy")), l.fma(x, d, l.normalCDF(x))), at("dx"))
+			l.store(l.mul(l.load(at("dy")), l.fma(x, d, at("phi"))), at("dx"))
 		}},
 		{"lstm", []string{"h", "i1", "f1", "g1", "o1", "c", "tc", "was"}, nil, [][]uint32{expBits, tanhBits}, func(l *lanes, at func(string) Mem, _ map[string]VecVirtual) {
 			gt := l.tanh(l.load(at("g1")))

@@ -178,6 +178,27 @@ func reductions() {
 				}
 			}
 		}, ends)
+		// Each lane's greatest number, its last NaN where it has one.
+		var top []VecVirtual
+		blocks("most", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+			s = Load(Param("s"), GP64())
+			top = nil
+			for i := range 64 / l.bytes() {
+				top = append(top, l.load(Mem{Base: s, Disp: i * l.bytes()}))
+			}
+			return func(at func(string) Mem) {
+				for i, d := range top {
+					m := at("a")
+					m.Disp = i * l.bytes()
+					x := l.load(m)
+					VMOVUPS(l.choose(unordered, x, x, x, l.choose(greater, x, d, x, d)), d)
+				}
+			}
+		}, func(l *lanes) {
+			for i, d := range top {
+				l.store(d, Mem{Base: s, Disp: i * l.bytes()})
+			}
+		})
 		var most []VecVirtual
 		blocks("greatest", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
 			l.declare(signs)
@@ -227,36 +248,68 @@ func columns() {
 				}
 			}, func() { l.storeDoubles(acc, s) }
 		})
-		// Σ δ and Σ δ·x̂, x̂ = (x − mean)·inverse in float32.
-		column("colErrors", "rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64", []string{"dy", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
-			sp, dp := Load(Param("sum"), GP64()), Load(Param("dot"), GP64())
-			sum, dot := l.loadDoubles(sp), l.loadDoubles(dp)
-			mean, inverse := Load(Param("mean"), GP64()), Load(Param("inverse"), GP64())
-			return func(at func(string) Mem) {
-				for i := range sum {
-					e := l.widen(at("dy"), i)
-					VADDPD(e, sum[i], sum[i])
-					h, hat := l.half(), l.vec()
-					VMOVUPS(l.part(at("x"), i), h)
-					VSUBPS(l.part(Mem{Base: mean}, i), h, h)
-					VMULPS(l.part(Mem{Base: inverse}, i), h, h)
-					VCVTPS2PD(h, hat)
-					VFMADD231PD(e, hat, dot[i]) // the product is exact
-				}
-			}, func() { l.storeDoubles(sum, sp); l.storeDoubles(dot, dp) }
-		})
-		// y = gamma·x̂ + beta.
-		column("colNorm", "rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32", []string{"y", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
-			mean, inverse, gamma, beta := fixed(l, "mean"), fixed(l, "inverse"), fixed(l, "gamma"), fixed(l, "beta")
-			return func(at func(string) Mem) {
-				for i := range 64 / l.bytes() {
-					x, y := at("x"), at("y")
-					x.Disp, y.Disp = i*l.bytes(), i*l.bytes()
-					h := l.mul(l.sub(l.load(x), mean[i]), inverse[i])
-					l.store(l.add(l.mul(h, gamma[i]), beta[i]), y)
-				}
-			}, func() {}
-		})
+		// Σ δ and Σ δ·x̂, x̂ = (x − mean)·inverse in float32; mean and inverse belong to
+		// columns, or to rows.
+		for _, byRow := range []bool{false, true} {
+			name := map[bool]string{false: "colErrors", true: "colRowErrors"}[byRow]
+			column(name, "rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64", []string{"dy", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+				sp, dp := Load(Param("sum"), GP64()), Load(Param("dot"), GP64())
+				sum, dot := l.loadDoubles(sp), l.loadDoubles(dp)
+				mean, inverse := Load(Param("mean"), GP64()), Load(Param("inverse"), GP64())
+				return func(at func(string) Mem) {
+					m, v := l.half(), l.half()
+					if byRow {
+						VBROADCASTSS(Mem{Base: mean}, m)
+						VBROADCASTSS(Mem{Base: inverse}, v)
+						ADDQ(U8(4), mean)
+						ADDQ(U8(4), inverse)
+					}
+					for i := range sum {
+						e := l.widen(at("dy"), i)
+						VADDPD(e, sum[i], sum[i])
+						h, hat := l.half(), l.vec()
+						VMOVUPS(l.part(at("x"), i), h)
+						if byRow {
+							VSUBPS(m, h, h)
+							VMULPS(v, h, h)
+						} else {
+							VSUBPS(l.part(Mem{Base: mean}, i), h, h)
+							VMULPS(l.part(Mem{Base: inverse}, i), h, h)
+						}
+						VCVTPS2PD(h, hat)
+						VFMADD231PD(e, hat, dot[i]) // the product is exact
+					}
+				}, func() { l.storeDoubles(sum, sp); l.storeDoubles(dot, dp) }
+			})
+		}
+		// y = gamma·x̂ + beta, and then max(y, 0), or max(y + plus, 0).
+		for _, kind := range []string{"colNorm", "colNormReLU", "colNormPlusReLU"} {
+			params, pointers := "rows int, y, x *float32, ld int, mean, inverse, gamma, beta *float32", []string{"y", "x"}
+			if kind == "colNormPlusReLU" {
+				params, pointers = "rows int, y, x, plus *float32, ld int, mean, inverse, gamma, beta *float32", append(pointers, "plus")
+			}
+			column(kind, params, pointers, wide, func(l *lanes) (func(func(string) Mem), func()) {
+				mean, inverse, gamma, beta := fixed(l, "mean"), fixed(l, "inverse"), fixed(l, "gamma"), fixed(l, "beta")
+				return func(at func(string) Mem) {
+					for i := range 64 / l.bytes() {
+						part := func(p string) Mem {
+							m := at(p)
+							m.Disp = i * l.bytes()
+							return m
+						}
+						h := l.mul(l.sub(l.load(part("x")), mean[i]), inverse[i])
+						v := l.add(l.mul(h, gamma[i]), beta[i])
+						if len(pointers) == 3 {
+							v = l.add(v, part("plus"))
+						}
+						if kind != "colNorm" {
+							v = l.relu(v)
+						}
+						l.store(v, part("y"))
+					}
+				}, func() {}
+			})
+		}
 		// dx = factor·((δ − a) − x̂·b).
 		column("colBack", "rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32", []string{"dx", "dy", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
 			mean, inverse, a, b, factor := fixed(l, "mean"), fixed(l, "inverse"), fixed(l, "a"), fixed(l, "b"), fixed(l, "factor")
