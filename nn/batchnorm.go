@@ -83,7 +83,9 @@ func (l *Layer) checkEpsilon() error {
 type batchNorm struct {
 	channels, positions int
 	epsilon, momentum   float64
-	at                  int // offset of γ in the flat vector; β and the running statistics follow
+	relu                bool // y = max(y, 0) follows
+	told                bool // backward gets the errors before the ReLU
+	at                  int  // offset of γ in the flat vector; β and the running statistics follow
 
 	// All are (channels).
 	gamma, beta             []float32
@@ -100,10 +102,26 @@ type batchNorm struct {
 
 func (*batchNorm) whole() {}
 
-func (b *batchNorm) forward(y, x []float32, n int, w *work) {
+func (b *batchNorm) rectify() bool {
+	b.relu = true
+	return true
+}
+
+func (b *batchNorm) forward(y, x []float32, n int, w *work) { b.run(y, x, nil, n, w) }
+
+// run is forward, and with relu y = max(y + plus, 0); plus may be nil.
+func (b *batchNorm) run(y, x, plus []float32, n int, w *work) {
 	b.gather(x, n, w)
-	size := b.positions * b.channels
-	kernel.ColNorm(own(y, size, w), own(x, size, w), b.channels, w.n*b.positions, b.mean, b.inverse, b.gamma, b.beta)
+	size, rows := b.positions*b.channels, w.n*b.positions
+	y, x = own(y, size, w), own(x, size, w)
+	if plus != nil {
+		plus = own(plus, size, w)
+	}
+	if b.relu {
+		kernel.ColNormReLU(y, x, plus, b.channels, rows, b.mean, b.inverse, b.gamma, b.beta)
+	} else {
+		kernel.ColNorm(y, x, b.channels, rows, b.mean, b.inverse, b.gamma, b.beta)
+	}
 }
 
 // gather takes the statistics of x (n, positions, channels), or the running ones, and
@@ -170,12 +188,16 @@ func (b *batchNorm) moved(old float32, v float64) float32 {
 	return float32(min(float64((1-b.momentum)*float64(old))+float64(b.momentum*v), math.MaxFloat32))
 }
 
-// gatherErrors sums δ and δ·x̂.
-func (b *batchNorm) gatherErrors(dy, x []float32, n int, w *work) {
+// gatherErrors sums δ and δ·x̂, and with relu clears δ in dy where y is 0.
+func (b *batchNorm) gatherErrors(dy, x, y []float32, n int, w *work) {
+	size := b.positions * b.channels
 	for i := w.lo; i < w.lo+w.n; i++ {
 		part := b.part[2*i*b.channels:][:2*b.channels]
 		clear(part)
-		at := i * b.positions * b.channels
+		at := i * size
+		if b.relu && !b.told {
+			kernel.ReLUBack(dy[at:][:size], dy[at:], y[at:])
+		}
 		kernel.ColErrors(part[:b.channels], part[b.channels:], dy[at:], x[at:], b.channels, b.positions, b.mean, b.inverse)
 	}
 	w.team.Meet()
@@ -191,8 +213,8 @@ func (b *batchNorm) gatherErrors(dy, x []float32, n int, w *work) {
 	w.team.Meet()
 }
 
-func (b *batchNorm) backward(dx, dy, x, _ []float32, n int, w *work) {
-	b.gatherErrors(dy, x, n, w)
+func (b *batchNorm) backward(dx, dy, x, y []float32, n int, w *work) {
+	b.gatherErrors(dy, x, y, n, w)
 	if dx == nil {
 		return
 	}

@@ -67,6 +67,13 @@ type whole interface {
 	whole()
 }
 
+// rectifier is an op that may be able to do the ReLU after it, y = max(y, 0), in the
+// same pass; rectify has it do so, or says that it cannot. Its backward overwrites dy.
+type rectifier interface {
+	op
+	rectify() bool
+}
+
 // nest is an op whose errors are those of a unit inside it.
 type nest interface {
 	op
@@ -148,7 +155,7 @@ func (c *compiler) weights(e Entry) []float32 {
 	return c.params[e.Offset:][:e.Len:e.Len]
 }
 
-// unit is a compiled node: its operation, its output and the error there.
+// unit is a compiled node, and the ReLU after it where that is fused: its operation, its output and the error there.
 type unit struct {
 	node    *node
 	op      op
@@ -167,14 +174,20 @@ type chain struct {
 }
 
 func (c *compiler) chain(nodes []*node) chain {
-	out := chain{first: len(nodes)}
-	for i, n := range nodes {
+	out := chain{first: -1}
+	for i := 0; i < len(nodes); i++ {
+		n := nodes[i]
 		u := unit{node: n, in: size(n.in), out: size(n.out)}
 		u.op = n.kind.build(c, n)
+		if r, ok := u.op.(rectifier); ok && i+2 < len(nodes) && nodes[i+1].layer.Kind == ReLU && r.rectify() {
+			i++ // not the last one: a residual needs the errors there itself
+		}
 		_, u.whole = u.op.(whole)
 		if t, ok := u.op.(trained); ok {
 			u.trained = t
-			out.first = min(out.first, i)
+			if out.first < 0 {
+				out.first = len(out.units)
+			}
 		}
 		if d, ok := u.op.(descender); ok {
 			u.descend, u.reach = d, make([][2]float32, c.workers)
@@ -186,6 +199,9 @@ func (c *compiler) chain(nodes []*node) chain {
 			u.dy = c.take(c.batch * u.out)
 		}
 		out.units = append(out.units, u)
+	}
+	if out.first < 0 {
+		out.first = len(out.units)
 	}
 	return out
 }

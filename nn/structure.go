@@ -36,7 +36,7 @@ var residualKind = kind{
 	build: func(c *compiler, n *node) op {
 		r := &residual{body: c.chain(n.body), shortcut: c.chain(n.shortcut), in: size(n.in), out: size(n.out), x: make([][]float32, c.workers)}
 		r.dx = c.take(c.batch * r.in)
-		if r.body.first == len(n.body) && r.shortcut.first == len(n.shortcut) {
+		if r.body.first == len(r.body.units) && r.shortcut.first == len(r.shortcut.units) {
 			return r
 		}
 		return trainedResidual{r}
@@ -47,6 +47,7 @@ type residual struct {
 	body, shortcut chain
 	in, out        int
 	dx             []float32   // (batch, in), the body's part
+	norm           *batchNorm  // the body's last op where that adds the shortcut and rectifies the sum, else nil
 	x              [][]float32 // each worker's view of the last forward pass's x, (total, in)
 }
 
@@ -57,14 +58,30 @@ func (r *residual) errors() []float32 { return r.body.last().dy }
 // own returns the values of w's examples, each of so many.
 func own(x []float32, size int, w *work) []float32 { return x[w.lo*size:][:w.n*size] }
 
-func (r *residual) forward(y, x []float32, _ int, w *work) {
+func (r *residual) rectify() bool {
+	if b, ok := r.body.last().op.(*batchNorm); ok && !b.relu {
+		r.norm, b.relu, b.told = b, true, true
+	}
+	return r.norm != nil
+}
+
+func (r *residual) forward(y, x []float32, n int, w *work) {
 	r.x[w.id] = x
+	if r.norm != nil {
+		lead := chain{units: r.body.units[:len(r.body.units)-1]}
+		r.norm.run(y, lead.forward(x, w), r.shortcut.forward(x, w), n, w)
+		return
+	}
 	b, s := r.body.forward(x, w), r.shortcut.forward(x, w)
 	kernel.Add(own(y, r.out, w), own(b, r.out, w), own(s, r.out, w))
 }
 
 // backward: dy is the errors of the body's last unit too.
-func (r *residual) backward(dx, dy, x, _ []float32, _ int, w *work) {
+func (r *residual) backward(dx, dy, x, y []float32, _ int, w *work) {
+	if r.norm != nil {
+		errs := own(dy, r.out, w)
+		kernel.ReLUBack(errs, errs, own(y, r.out, w))
+	}
 	if len(r.shortcut.units) > 0 {
 		copy(own(r.shortcut.last().dy, r.out, w), own(dy, r.out, w))
 	}
