@@ -90,3 +90,6 @@ func (f *File) Write(name, by string) error {
 	b.WriteString(f.text.String())
 	return os.WriteFile(name, []byte(b.String()), 0o644)
 }
+
+// LoadQuad returns the line of v = the 16 bytes at disp beyond base.
+func LoadQuad(base string, disp, v int) string { return fmt.Sprintf("FMOVQ %d(%s), F%d", disp, base, v) }
