@@ -92,4 +92,6 @@ func (f *File) Write(name, by string) error {
 }
 
 // LoadQuad returns the line of v = the 16 bytes at disp beyond base.
-func LoadQuad(base string, disp, v int) string { return fmt.Sprintf("FMOVQ %d(%s), F%d", disp, base, v) }
+func LoadQuad(base string, disp, v int) string {
+	return fmt.Sprintf("FMOVQ %d(%s), F%d", disp, base, v)
+}
