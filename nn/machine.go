@@ -3,7 +3,7 @@ package nn
 import "tacit/nn/internal/kernel"
 
 // Kernel names the instructions that the inner loops use on this machine: "avx512",
-// "avx2" or "go". The environment variable TACIT_KERNEL may name a lesser one.
+// "avx2", "neon" or "go". The environment variable TACIT_KERNEL may name a lesser one.
 // No result depends on it.
 func Kernel() string { return kernel.Name() }
 

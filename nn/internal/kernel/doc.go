@@ -16,7 +16,8 @@
 // Sums along a vector run in 16 lanes of float64 that are added up by halves.
 //
 // The plain loops (matmulGo, FMA, the tails of the functions over vectors) are the
-// documentation and the oracle of the assembly, which the generators in asm write; the
-// build tag purego leaves only them, and TACIT_KERNEL=avx2 or go lowers the level. NaN is the one exception:
-// that a result is NaN is fixed, which of the NaN bit patterns is not.
+// documentation and the oracle of the assembly, which the generators in asm write for
+// AVX-512, AVX2 and NEON; the build tag purego leaves only them, and TACIT_KERNEL=avx2 or
+// go lowers the level. NaN is the one exception: that a result is NaN is fixed, which of
+// the NaN bit patterns is not.
 package kernel

@@ -1,6 +1,6 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package kernel
 
-// Name says which instructions the inner loops use: "avx512", "avx2" or "go".
+// Name says which instructions the inner loops use: "avx512", "avx2", "neon" or "go".
 func Name() string { return "go" }

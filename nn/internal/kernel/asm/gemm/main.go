@@ -1,8 +1,10 @@
-// Command gemm writes the tiles of kernel's matrix products for AVX-512.
+// Command gemm writes the tiles of kernel's matrix products for AVX-512 and NEON.
 package main
 
 import (
+	"flag"
 	"fmt"
+	"log"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -23,6 +25,7 @@ const (
 )
 
 func main() {
+	arm := flag.String("neon", "", "path without its end for the tiles in NEON")
 	ConstraintExpr("amd64,!purego")
 	for rows := 1; rows <= maxRows; rows++ {
 		tile(rows, 2, false)
@@ -32,6 +35,9 @@ func main() {
 	pack()
 	peak()
 	Generate()
+	if err := neon(*arm); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // tile writes blocks of rows × (vectors·16) elements of C, one under the other: each

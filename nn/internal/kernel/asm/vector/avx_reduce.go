@@ -14,16 +14,16 @@ const sums = 16
 type doubles []VecVirtual
 
 // half is the float32 that one register of float64 comes from.
-func (l *lanes) half() VecVirtual {
+func (l *avx) half() VecVirtual {
 	if l.wide {
 		return YMM()
 	}
 	return XMM()
 }
 
-func (l *lanes) parts() int { return 2 * sums * 4 / l.bytes() }
+func (l *avx) parts() int { return 2 * sums * 4 / l.bytes() }
 
-func (l *lanes) loadDoubles(p Register) doubles {
+func (l *avx) loadDoubles(p Register) doubles {
 	var d doubles
 	for i := range l.parts() {
 		v := l.vec()
@@ -33,27 +33,27 @@ func (l *lanes) loadDoubles(p Register) doubles {
 	return d
 }
 
-func (l *lanes) storeDoubles(d doubles, p Register) {
+func (l *avx) storeDoubles(d doubles, p Register) {
 	for i, v := range d {
 		VMOVUPD(v, Mem{Base: p, Disp: i * l.bytes()})
 	}
 }
 
 // part returns the address of the i-th part of 16 float32 at m.
-func (l *lanes) part(m Mem, i int) Mem {
+func (l *avx) part(m Mem, i int) Mem {
 	m.Disp += i * l.bytes() / 2
 	return m
 }
 
 // widen returns part i of 16 float32 at m as float64.
-func (l *lanes) widen(m Mem, i int) VecVirtual {
+func (l *avx) widen(m Mem, i int) VecVirtual {
 	v := l.vec()
 	VCVTPS2PD(l.part(m, i), v)
 	return v
 }
 
 // narrow returns the lower half of v.
-func (l *lanes) narrow(v VecVirtual) Op {
+func (l *avx) narrow(v VecVirtual) Op {
 	if l.wide {
 		return v.AsY()
 	}
@@ -65,14 +65,14 @@ func (l *lanes) narrow(v VecVirtual) Op {
 var signatures [][2]string
 
 // open begins a function of either width.
-func open(name, params string, wide bool) *lanes {
+func open(name, params string, wide bool) *avx {
 	suffix := "AVX512"
 	if !wide {
 		suffix = "AVX2"
 		signatures = append(signatures, [2]string{name, params})
 	}
 	TEXT(name+suffix, NOSPLIT, "func("+params+")")
-	return &lanes{wide: wide}
+	return &avx{wide: wide}
 }
 
 // addresses loads the pointers among the parameters.
@@ -85,7 +85,7 @@ func addresses(names []string) map[string]Register {
 }
 
 // blocks writes a loop over the 16·(n/16) first elements of vectors.
-func blocks(name, params string, pointers []string, wide bool, setup func(l *lanes) func(at func(string) Mem), end func(l *lanes)) {
+func blocks(name, params string, pointers []string, wide bool, setup func(l *avx) func(at func(string) Mem), end func(l *avx)) {
 	l := open(name, params, wide)
 	n := Load(Param("n"), GP64())
 	bases := addresses(pointers)
@@ -109,12 +109,12 @@ func reductions() {
 	for _, wide := range []bool{false, true} {
 		var acc doubles
 		var s Register
-		begin := func(l *lanes) {
+		begin := func(l *avx) {
 			s = Load(Param("s"), GP64())
 			acc = l.loadDoubles(s)
 		}
-		end := func(l *lanes) { l.storeDoubles(acc, s) }
-		blocks("dot", "n int, a, b *float32, s *float64", []string{"a", "b"}, wide, func(l *lanes) func(func(string) Mem) {
+		end := func(l *avx) { l.storeDoubles(acc, s) }
+		blocks("dot", "n int, a, b *float32, s *float64", []string{"a", "b"}, wide, func(l *avx) func(func(string) Mem) {
 			begin(l)
 			return func(at func(string) Mem) {
 				for i, d := range acc {
@@ -122,7 +122,7 @@ func reductions() {
 				}
 			}
 		}, end)
-		blocks("sum", "n int, a *float32, s *float64", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+		blocks("sum", "n int, a *float32, s *float64", []string{"a"}, wide, func(l *avx) func(func(string) Mem) {
 			begin(l)
 			return func(at func(string) Mem) {
 				for i, d := range acc {
@@ -130,7 +130,7 @@ func reductions() {
 				}
 			}
 		}, end)
-		blocks("deviation", "n int, a *float32, mean float64, s *float64", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+		blocks("deviation", "n int, a *float32, mean float64, s *float64", []string{"a"}, wide, func(l *avx) func(func(string) Mem) {
 			x, mean := XMM(), l.vec()
 			Load(Param("mean"), x)
 			VBROADCASTSD(x, mean)
@@ -145,7 +145,7 @@ func reductions() {
 			}
 		}, end)
 		// hat is part i of x̂ = (x − mean)·inverse in float32, as float64.
-		hat := func(l *lanes, x Mem, i int, mean, inverse VecVirtual) VecVirtual {
+		hat := func(l *avx, x Mem, i int, mean, inverse VecVirtual) VecVirtual {
 			h, d := l.half(), l.vec()
 			VMOVUPS(l.part(x, i), h)
 			VSUBPS(l.narrow(mean), h, h)
@@ -155,17 +155,17 @@ func reductions() {
 		}
 		var dots doubles
 		var dp Register
-		both := func(l *lanes) {
+		both := func(l *avx) {
 			begin(l)
 			dp = Load(Param("d"), GP64())
 			dots = l.loadDoubles(dp)
 		}
-		ends := func(l *lanes) {
+		ends := func(l *avx) {
 			end(l)
 			l.storeDoubles(dots, dp)
 		}
 		// Σ δ·γ and Σ (δ·γ)·x̂.
-		blocks("rowErrors", "n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64", []string{"dy", "gamma", "x"}, wide, func(l *lanes) func(func(string) Mem) {
+		blocks("rowErrors", "n int, dy, gamma, x *float32, mean, inverse float32, s, d *float64", []string{"dy", "gamma", "x"}, wide, func(l *avx) func(func(string) Mem) {
 			mean, inverse := l.spread("mean"), l.spread("inverse")
 			both(l)
 			return func(at func(string) Mem) {
@@ -179,8 +179,8 @@ func reductions() {
 			}
 		}, ends)
 		// Each lane's greatest number, its last NaN where it has one.
-		var top []VecVirtual
-		blocks("most", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+		var top []Op
+		blocks("most", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *avx) func(func(string) Mem) {
 			s = Load(Param("s"), GP64())
 			top = nil
 			for i := range 64 / l.bytes() {
@@ -194,13 +194,13 @@ func reductions() {
 					VMOVUPS(l.choose(unordered, x, x, x, l.choose(greater, x, d, x, d)), d)
 				}
 			}
-		}, func(l *lanes) {
+		}, func(l *avx) {
 			for i, d := range top {
 				l.store(d, Mem{Base: s, Disp: i * l.bytes()})
 			}
 		})
 		var most []VecVirtual
-		blocks("greatest", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *lanes) func(func(string) Mem) {
+		blocks("greatest", "n int, a *float32, s *float32", []string{"a"}, wide, func(l *avx) func(func(string) Mem) {
 			l.declare(signs)
 			s = Load(Param("s"), GP64())
 			most = nil
@@ -213,10 +213,10 @@ func reductions() {
 				for i, d := range most {
 					m := at("a")
 					m.Disp = i * l.bytes()
-					VPMAXSD(l.abs(l.load(m)), d, d) // patterns of magnitudes: a NaN is the greatest
+					VPMAXSD(lanes{l}.abs(l.load(m)), d, d) // patterns of magnitudes: a NaN is the greatest
 				}
 			}
-		}, func(l *lanes) {
+		}, func(l *avx) {
 			for i, d := range most {
 				VMOVUPS(d, Mem{Base: s, Disp: i * l.bytes()})
 			}
@@ -227,7 +227,7 @@ func reductions() {
 // columns writes loops over the rows of 16 columns, ld values apart.
 func columns() {
 	for _, wide := range []bool{false, true} {
-		column("colSum", "rows int, a *float32, ld int, s *float64", []string{"a"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+		column("colSum", "rows int, a *float32, ld int, s *float64", []string{"a"}, wide, func(l *avx) (func(func(string) Mem), func()) {
 			s := Load(Param("s"), GP64())
 			acc := l.loadDoubles(s)
 			return func(at func(string) Mem) {
@@ -236,7 +236,7 @@ func columns() {
 				}
 			}, func() { l.storeDoubles(acc, s) }
 		})
-		column("colSquare", "rows int, a *float32, ld int, mean, s *float64", []string{"a"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+		column("colSquare", "rows int, a *float32, ld int, mean, s *float64", []string{"a"}, wide, func(l *avx) (func(func(string) Mem), func()) {
 			s := Load(Param("s"), GP64())
 			mean, acc := l.loadDoubles(Load(Param("mean"), GP64())), l.loadDoubles(s)
 			return func(at func(string) Mem) {
@@ -252,7 +252,7 @@ func columns() {
 		// columns, or to rows.
 		for _, byRow := range []bool{false, true} {
 			name := map[bool]string{false: "colErrors", true: "colRowErrors"}[byRow]
-			column(name, "rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64", []string{"dy", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+			column(name, "rows int, dy, x *float32, ld int, mean, inverse *float32, sum, dot *float64", []string{"dy", "x"}, wide, func(l *avx) (func(func(string) Mem), func()) {
 				sp, dp := Load(Param("sum"), GP64()), Load(Param("dot"), GP64())
 				sum, dot := l.loadDoubles(sp), l.loadDoubles(dp)
 				mean, inverse := Load(Param("mean"), GP64()), Load(Param("inverse"), GP64())
@@ -288,7 +288,7 @@ func columns() {
 			if kind == "colNormPlusReLU" {
 				params, pointers = "rows int, y, x, plus *float32, ld int, mean, inverse, gamma, beta *float32", append(pointers, "plus")
 			}
-			column(kind, params, pointers, wide, func(l *lanes) (func(func(string) Mem), func()) {
+			column(kind, params, pointers, wide, func(l *avx) (func(func(string) Mem), func()) {
 				mean, inverse, gamma, beta := fixed(l, "mean"), fixed(l, "inverse"), fixed(l, "gamma"), fixed(l, "beta")
 				return func(at func(string) Mem) {
 					for i := range 64 / l.bytes() {
@@ -303,7 +303,7 @@ func columns() {
 							v = l.add(v, part("plus"))
 						}
 						if kind != "colNorm" {
-							v = l.relu(v)
+							v = lanes{l}.relu(v)
 						}
 						l.store(v, part("y"))
 					}
@@ -311,7 +311,7 @@ func columns() {
 			})
 		}
 		// dx = factor·((δ − a) − x̂·b).
-		column("colBack", "rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32", []string{"dx", "dy", "x"}, wide, func(l *lanes) (func(func(string) Mem), func()) {
+		column("colBack", "rows int, dx, dy, x *float32, ld int, mean, inverse, a, b, factor *float32", []string{"dx", "dy", "x"}, wide, func(l *avx) (func(func(string) Mem), func()) {
 			mean, inverse, a, b, factor := fixed(l, "mean"), fixed(l, "inverse"), fixed(l, "a"), fixed(l, "b"), fixed(l, "factor")
 			return func(at func(string) Mem) {
 				for i := range 64 / l.bytes() {
@@ -326,7 +326,7 @@ func columns() {
 }
 
 // fixed returns the addresses of 16 float32 that do not move, in vectors.
-func fixed(l *lanes, name string) []Mem {
+func fixed(l *avx, name string) []Mem {
 	p := Load(Param(name), GP64())
 	var out []Mem
 	for i := range 64 / l.bytes() {
@@ -335,7 +335,7 @@ func fixed(l *lanes, name string) []Mem {
 	return out
 }
 
-func column(name, params string, pointers []string, wide bool, setup func(l *lanes) (body func(func(string) Mem), end func())) {
+func column(name, params string, pointers []string, wide bool, setup func(l *avx) (body func(func(string) Mem), end func())) {
 	l := open(name, params, wide)
 	rows, ld, i := Load(Param("rows"), GP64()), Load(Param("ld"), GP64()), GP64()
 	SHLQ(U8(2), ld)
