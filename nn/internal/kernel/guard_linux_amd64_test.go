@@ -26,17 +26,12 @@ func TestFencedAssembly(t *testing.T) {
 					faultless(t, f, "%s of %d, at the end %v", name, n, end)
 				}
 			}
-			if level != levelAVX512 {
-				continue
-			}
-			for w := 1; w <= 32; w++ {
+			cols := sizes[level].cols
+			for w := 1; w <= cols; w++ {
 				for _, k := range []int{1, 2, packTerms} {
 					const gap = 3
-					dst, src := v[0].place(32*k, end), v[1].place((k-1)*(w+gap)+w, end)
-					mask := uint64(1)<<w - 1
-					faultless(t, func() {
-						packRows512(k, &dst[0], &src[0], 4*(w+gap), uint32(mask&0xffff), uint32(mask>>16))
-					}, "packRows512 of %d columns, %d rows, at the end %v", w, k, end)
+					dst, src := v[0].place(cols*k, end), v[1].place((k-1)*(w+gap)+w, end)
+					faultless(t, func() { packColumns(k, w, &dst[0], &src[0], w+gap) }, "%d columns packed, %d rows, at the end %v", w, k, end)
 				}
 			}
 		}
