@@ -64,6 +64,9 @@ func Pack(dst, b []float32, ldb, k, n int) {
 // GemmPanels is GemmAdd with B as Pack wrote it: it pays where B is read often and its
 // rows lie such that they share a set of the cache.
 func GemmPanels(m, n, k int, a []float32, ars, acs int, panels []float32, c []float32, ldc int) {
+	if m <= 0 {
+		return
+	}
 	for j := 0; j < n; j += panelCols {
 		GemmSegments(m, min(panelCols, n-j), 1, k, a, ars, acs, 0, panels[j*k:], panelCols, 0, c[j:], ldc, true)
 	}

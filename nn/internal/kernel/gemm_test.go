@@ -7,6 +7,11 @@ import (
 	"testing"
 )
 
+// forLevels runs f as a test of each level that this machine has.
+func forLevels(t *testing.T, f func(t *testing.T)) {
+	levels(func(name string) { t.Run(name, f) })
+}
+
 const guard = float32(-12345.5)
 
 // guarded returns n floats with guard words on both sides and a check of them.

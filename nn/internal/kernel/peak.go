@@ -8,16 +8,16 @@ import "time"
 // two: the best of many short loops of FMAs that wait for nothing, some 20 ms in all.
 // It is 0 where no loop is written for the level.
 func Peak() float64 {
-	lanes := fmaLanes()
-	if lanes == 0 {
+	width := fmaWidth()
+	if width == 0 {
 		return 0
 	}
-	const rounds, fmas = 10_000, 24
+	const rounds = 10_000
 	best := time.Duration(1 << 62)
 	for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
 		start := time.Now()
 		fmaLoop(rounds)
 		best = min(best, time.Since(start))
 	}
-	return float64(rounds*fmas*lanes*2) / float64(best.Nanoseconds())
+	return float64(rounds*width*2) / float64(best.Nanoseconds())
 }

@@ -2,11 +2,11 @@
 
 package kernel
 
-// fmaLanes returns how many float32 each of fmaLoop's 24 FMAs a round works on, 0 where
-// there is no such loop.
-func fmaLanes() int {
+// fmaWidth returns how many FMAs of one number fmaLoop does a round, 0 where there is no
+// such loop.
+func fmaWidth() int {
 	if level == levelNEON {
-		return 4
+		return 24 * 4
 	}
 	return 0
 }

@@ -5358,3 +5358,1642 @@ loop:
 	JNZ         loop
 	VZEROUPPER
 	RET
+
+// func tile1x16AVX2(t *int)
+// Requires: AVX, FMA3
+TEXT ·tile1x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 40(AX), DI
+	LEAQ (BX)(BX*2), R8
+	LEAQ (BX)(BX*4), R8
+
+block:
+	MOVL    100(AX), R8
+	TESTL   R8, R8
+	JZ      zero
+	MOVQ    48(AX), R8
+	MOVQ    DX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R8
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	IMUL3Q       $0x01, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x01, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile1x16mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile1x16mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R8
+
+block:
+	MOVL       100(AX), R8
+	TESTL      R8, R8
+	JZ         zero
+	MOVQ       48(AX), R8
+	MOVQ       DX, R8
+	VMOVUPS    (R8), Y1
+	VMASKMOVPS 32(R8), Y0, Y2
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMOVUPS      (R9), Y3
+	VMASKMOVPS   32(R9), Y0, Y4
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y5
+	VFMADD231PS  Y3, Y5, Y1
+	VFMADD231PS  Y4, Y5, Y2
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R8
+	VMOVUPS      Y1, (R8)
+	VMASKMOVPS   Y2, Y0, 32(R8)
+	IMUL3Q       $0x01, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x01, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA laneBits<>+0(SB)/4, $0x00000001
+DATA laneBits<>+4(SB)/4, $0x00000002
+DATA laneBits<>+8(SB)/4, $0x00000004
+DATA laneBits<>+12(SB)/4, $0x00000008
+DATA laneBits<>+16(SB)/4, $0x00000010
+DATA laneBits<>+20(SB)/4, $0x00000020
+DATA laneBits<>+24(SB)/4, $0x00000040
+DATA laneBits<>+28(SB)/4, $0x00000080
+GLOBL laneBits<>(SB), RODATA|NOPTR, $32
+
+// func tile1x8mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile1x8mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R8
+
+block:
+	MOVL       100(AX), R8
+	TESTL      R8, R8
+	JZ         zero
+	MOVQ       48(AX), R8
+	MOVQ       DX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMASKMOVPS   (R9), Y0, Y2
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R8
+	VMASKMOVPS   Y1, Y0, (R8)
+	IMUL3Q       $0x01, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x01, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile2x16AVX2(t *int)
+// Requires: AVX, FMA3
+TEXT ·tile2x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 40(AX), DI
+	LEAQ (BX)(BX*2), R8
+	LEAQ (BX)(BX*4), R8
+
+block:
+	MOVL    100(AX), R8
+	TESTL   R8, R8
+	JZ      zero
+	MOVQ    48(AX), R8
+	MOVQ    DX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	ADDQ    R8, R9
+	VMOVUPS (R9), Y2
+	VMOVUPS 32(R9), Y3
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R8)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R9
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         R8, R9
+	VMOVUPS      Y2, (R9)
+	VMOVUPS      Y3, 32(R9)
+	IMUL3Q       $0x02, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x02, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile2x16mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile2x16mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R8
+
+block:
+	MOVL       100(AX), R8
+	TESTL      R8, R8
+	JZ         zero
+	MOVQ       48(AX), R8
+	MOVQ       DX, R9
+	VMOVUPS    (R9), Y1
+	VMASKMOVPS 32(R9), Y0, Y2
+	ADDQ       R8, R9
+	VMOVUPS    (R9), Y3
+	VMASKMOVPS 32(R9), Y0, Y4
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   32(R9), Y0, Y6
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y7
+	VFMADD231PS  Y5, Y7, Y1
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS (R8)(BX*1), Y7
+	VFMADD231PS  Y5, Y7, Y3
+	VFMADD231PS  Y6, Y7, Y4
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R9
+	VMOVUPS      Y1, (R9)
+	VMASKMOVPS   Y2, Y0, 32(R9)
+	ADDQ         R8, R9
+	VMOVUPS      Y3, (R9)
+	VMASKMOVPS   Y4, Y0, 32(R9)
+	IMUL3Q       $0x02, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x02, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile2x8mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile2x8mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R8
+
+block:
+	MOVL       100(AX), R8
+	TESTL      R8, R8
+	JZ         zero
+	MOVQ       48(AX), R8
+	MOVQ       DX, R9
+	VMASKMOVPS (R9), Y0, Y1
+	ADDQ       R8, R9
+	VMASKMOVPS (R9), Y0, Y2
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMASKMOVPS   (R9), Y0, Y3
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y3, Y4, Y1
+	VBROADCASTSS (R8)(BX*1), Y4
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R9
+	VMASKMOVPS   Y1, Y0, (R9)
+	ADDQ         R8, R9
+	VMASKMOVPS   Y2, Y0, (R9)
+	IMUL3Q       $0x02, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x02, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile3x16AVX2(t *int)
+// Requires: AVX, FMA3
+TEXT ·tile3x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 40(AX), DI
+	LEAQ (BX)(BX*2), R8
+	LEAQ (BX)(BX*4), R8
+
+block:
+	MOVL    100(AX), R8
+	TESTL   R8, R8
+	JZ      zero
+	MOVQ    48(AX), R8
+	MOVQ    DX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	ADDQ    R8, R9
+	VMOVUPS (R9), Y2
+	VMOVUPS 32(R9), Y3
+	ADDQ    R8, R9
+	VMOVUPS (R9), Y4
+	VMOVUPS 32(R9), Y5
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMOVUPS      (R9), Y6
+	VMOVUPS      32(R9), Y7
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R8)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R8)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R9
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         R8, R9
+	VMOVUPS      Y2, (R9)
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         R8, R9
+	VMOVUPS      Y4, (R9)
+	VMOVUPS      Y5, 32(R9)
+	IMUL3Q       $0x03, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x03, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile3x16mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile3x16mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R8
+
+block:
+	MOVL       100(AX), R8
+	TESTL      R8, R8
+	JZ         zero
+	MOVQ       48(AX), R8
+	MOVQ       DX, R9
+	VMOVUPS    (R9), Y1
+	VMASKMOVPS 32(R9), Y0, Y2
+	ADDQ       R8, R9
+	VMOVUPS    (R9), Y3
+	VMASKMOVPS 32(R9), Y0, Y4
+	ADDQ       R8, R9
+	VMOVUPS    (R9), Y5
+	VMASKMOVPS 32(R9), Y0, Y6
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMOVUPS      (R9), Y7
+	VMASKMOVPS   32(R9), Y0, Y8
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y9
+	VFMADD231PS  Y7, Y9, Y1
+	VFMADD231PS  Y8, Y9, Y2
+	VBROADCASTSS (R8)(BX*1), Y9
+	VFMADD231PS  Y7, Y9, Y3
+	VFMADD231PS  Y8, Y9, Y4
+	VBROADCASTSS (R8)(BX*2), Y9
+	VFMADD231PS  Y7, Y9, Y5
+	VFMADD231PS  Y8, Y9, Y6
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R9
+	VMOVUPS      Y1, (R9)
+	VMASKMOVPS   Y2, Y0, 32(R9)
+	ADDQ         R8, R9
+	VMOVUPS      Y3, (R9)
+	VMASKMOVPS   Y4, Y0, 32(R9)
+	ADDQ         R8, R9
+	VMOVUPS      Y5, (R9)
+	VMASKMOVPS   Y6, Y0, 32(R9)
+	IMUL3Q       $0x03, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x03, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile3x8mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile3x8mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R8
+
+block:
+	MOVL       100(AX), R8
+	TESTL      R8, R8
+	JZ         zero
+	MOVQ       48(AX), R8
+	MOVQ       DX, R9
+	VMASKMOVPS (R9), Y0, Y1
+	ADDQ       R8, R9
+	VMASKMOVPS (R9), Y0, Y2
+	ADDQ       R8, R9
+	VMASKMOVPS (R9), Y0, Y3
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+start:
+	MOVQ CX, R8
+	MOVQ 8(AX), R9
+	MOVQ 80(AX), R10
+
+segment:
+	MOVQ 72(AX), R11
+
+term:
+	VMASKMOVPS   (R9), Y0, Y4
+	ADDQ         DI, R9
+	VBROADCASTSS (R8), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (R8)(BX*1), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS (R8)(BX*2), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          term
+	ADDQ         56(AX), R8
+	ADDQ         64(AX), R9
+	DECQ         R10
+	JNZ          segment
+	MOVQ         48(AX), R8
+	MOVQ         DX, R9
+	VMASKMOVPS   Y1, Y0, (R9)
+	ADDQ         R8, R9
+	VMASKMOVPS   Y2, Y0, (R9)
+	ADDQ         R8, R9
+	VMASKMOVPS   Y3, Y0, (R9)
+	IMUL3Q       $0x03, BX, R8
+	ADDQ         R8, CX
+	IMUL3Q       $0x03, 48(AX), R8
+	ADDQ         R8, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile4x16AVX2(t *int)
+// Requires: AVX, FMA3
+TEXT ·tile4x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 40(AX), DI
+	LEAQ (BX)(BX*2), R8
+	LEAQ (BX)(BX*4), R9
+
+block:
+	MOVL    100(AX), R9
+	TESTL   R9, R9
+	JZ      zero
+	MOVQ    48(AX), R9
+	MOVQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	ADDQ    R9, R10
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	ADDQ    R9, R10
+	VMOVUPS (R10), Y4
+	VMOVUPS 32(R10), Y5
+	ADDQ    R9, R10
+	VMOVUPS (R10), Y6
+	VMOVUPS 32(R10), Y7
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+start:
+	MOVQ CX, R9
+	MOVQ 8(AX), R10
+	MOVQ 80(AX), R11
+
+segment:
+	MOVQ 72(AX), R12
+
+term:
+	VMOVUPS      (R10), Y8
+	VMOVUPS      32(R10), Y9
+	ADDQ         DI, R10
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R9)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         SI, R9
+	DECQ         R12
+	JNZ          term
+	ADDQ         56(AX), R9
+	ADDQ         64(AX), R10
+	DECQ         R11
+	JNZ          segment
+	MOVQ         48(AX), R9
+	MOVQ         DX, R10
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      Y5, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y6, (R10)
+	VMOVUPS      Y7, 32(R10)
+	IMUL3Q       $0x04, BX, R9
+	ADDQ         R9, CX
+	IMUL3Q       $0x04, 48(AX), R9
+	ADDQ         R9, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile4x16mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile4x16mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R9
+
+block:
+	MOVL       100(AX), R9
+	TESTL      R9, R9
+	JZ         zero
+	MOVQ       48(AX), R9
+	MOVQ       DX, R10
+	VMOVUPS    (R10), Y1
+	VMASKMOVPS 32(R10), Y0, Y2
+	ADDQ       R9, R10
+	VMOVUPS    (R10), Y3
+	VMASKMOVPS 32(R10), Y0, Y4
+	ADDQ       R9, R10
+	VMOVUPS    (R10), Y5
+	VMASKMOVPS 32(R10), Y0, Y6
+	ADDQ       R9, R10
+	VMOVUPS    (R10), Y7
+	VMASKMOVPS 32(R10), Y0, Y8
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+start:
+	MOVQ CX, R9
+	MOVQ 8(AX), R10
+	MOVQ 80(AX), R11
+
+segment:
+	MOVQ 72(AX), R12
+
+term:
+	VMOVUPS      (R10), Y9
+	VMASKMOVPS   32(R10), Y0, Y10
+	ADDQ         DI, R10
+	VBROADCASTSS (R9), Y11
+	VFMADD231PS  Y9, Y11, Y1
+	VFMADD231PS  Y10, Y11, Y2
+	VBROADCASTSS (R9)(BX*1), Y11
+	VFMADD231PS  Y9, Y11, Y3
+	VFMADD231PS  Y10, Y11, Y4
+	VBROADCASTSS (R9)(BX*2), Y11
+	VFMADD231PS  Y9, Y11, Y5
+	VFMADD231PS  Y10, Y11, Y6
+	VBROADCASTSS (R9)(R8*1), Y11
+	VFMADD231PS  Y9, Y11, Y7
+	VFMADD231PS  Y10, Y11, Y8
+	ADDQ         SI, R9
+	DECQ         R12
+	JNZ          term
+	ADDQ         56(AX), R9
+	ADDQ         64(AX), R10
+	DECQ         R11
+	JNZ          segment
+	MOVQ         48(AX), R9
+	MOVQ         DX, R10
+	VMOVUPS      Y1, (R10)
+	VMASKMOVPS   Y2, Y0, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y3, (R10)
+	VMASKMOVPS   Y4, Y0, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y5, (R10)
+	VMASKMOVPS   Y6, Y0, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y7, (R10)
+	VMASKMOVPS   Y8, Y0, 32(R10)
+	IMUL3Q       $0x04, BX, R9
+	ADDQ         R9, CX
+	IMUL3Q       $0x04, 48(AX), R9
+	ADDQ         R9, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile4x8mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile4x8mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R9
+
+block:
+	MOVL       100(AX), R9
+	TESTL      R9, R9
+	JZ         zero
+	MOVQ       48(AX), R9
+	MOVQ       DX, R10
+	VMASKMOVPS (R10), Y0, Y1
+	ADDQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y2
+	ADDQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y3
+	ADDQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y4
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+start:
+	MOVQ CX, R9
+	MOVQ 8(AX), R10
+	MOVQ 80(AX), R11
+
+segment:
+	MOVQ 72(AX), R12
+
+term:
+	VMASKMOVPS   (R10), Y0, Y5
+	ADDQ         DI, R10
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(BX*1), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS (R9)(BX*2), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS (R9)(R8*1), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         SI, R9
+	DECQ         R12
+	JNZ          term
+	ADDQ         56(AX), R9
+	ADDQ         64(AX), R10
+	DECQ         R11
+	JNZ          segment
+	MOVQ         48(AX), R9
+	MOVQ         DX, R10
+	VMASKMOVPS   Y1, Y0, (R10)
+	ADDQ         R9, R10
+	VMASKMOVPS   Y2, Y0, (R10)
+	ADDQ         R9, R10
+	VMASKMOVPS   Y3, Y0, (R10)
+	ADDQ         R9, R10
+	VMASKMOVPS   Y4, Y0, (R10)
+	IMUL3Q       $0x04, BX, R9
+	ADDQ         R9, CX
+	IMUL3Q       $0x04, 48(AX), R9
+	ADDQ         R9, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile5x16AVX2(t *int)
+// Requires: AVX, FMA3
+TEXT ·tile5x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 40(AX), DI
+	LEAQ (BX)(BX*2), R8
+	LEAQ (BX)(BX*4), R9
+
+block:
+	MOVL    100(AX), R9
+	TESTL   R9, R9
+	JZ      zero
+	MOVQ    48(AX), R9
+	MOVQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	ADDQ    R9, R10
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	ADDQ    R9, R10
+	VMOVUPS (R10), Y4
+	VMOVUPS 32(R10), Y5
+	ADDQ    R9, R10
+	VMOVUPS (R10), Y6
+	VMOVUPS 32(R10), Y7
+	ADDQ    R9, R10
+	VMOVUPS (R10), Y8
+	VMOVUPS 32(R10), Y9
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+start:
+	MOVQ CX, R9
+	MOVQ 8(AX), R10
+	MOVQ 80(AX), R11
+
+segment:
+	MOVQ 72(AX), R12
+
+term:
+	VMOVUPS      (R10), Y10
+	VMOVUPS      32(R10), Y11
+	ADDQ         DI, R10
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R9)(R8*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R9)(BX*4), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         SI, R9
+	DECQ         R12
+	JNZ          term
+	ADDQ         56(AX), R9
+	ADDQ         64(AX), R10
+	DECQ         R11
+	JNZ          segment
+	MOVQ         48(AX), R9
+	MOVQ         DX, R10
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      Y5, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y6, (R10)
+	VMOVUPS      Y7, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y8, (R10)
+	VMOVUPS      Y9, 32(R10)
+	IMUL3Q       $0x05, BX, R9
+	ADDQ         R9, CX
+	IMUL3Q       $0x05, 48(AX), R9
+	ADDQ         R9, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile5x16mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile5x16mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R9
+
+block:
+	MOVL       100(AX), R9
+	TESTL      R9, R9
+	JZ         zero
+	MOVQ       48(AX), R9
+	MOVQ       DX, R10
+	VMOVUPS    (R10), Y1
+	VMASKMOVPS 32(R10), Y0, Y2
+	ADDQ       R9, R10
+	VMOVUPS    (R10), Y3
+	VMASKMOVPS 32(R10), Y0, Y4
+	ADDQ       R9, R10
+	VMOVUPS    (R10), Y5
+	VMASKMOVPS 32(R10), Y0, Y6
+	ADDQ       R9, R10
+	VMOVUPS    (R10), Y7
+	VMASKMOVPS 32(R10), Y0, Y8
+	ADDQ       R9, R10
+	VMOVUPS    (R10), Y9
+	VMASKMOVPS 32(R10), Y0, Y10
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+
+start:
+	MOVQ CX, R9
+	MOVQ 8(AX), R10
+	MOVQ 80(AX), R11
+
+segment:
+	MOVQ 72(AX), R12
+
+term:
+	VMOVUPS      (R10), Y11
+	VMASKMOVPS   32(R10), Y0, Y12
+	ADDQ         DI, R10
+	VBROADCASTSS (R9), Y13
+	VFMADD231PS  Y11, Y13, Y1
+	VFMADD231PS  Y12, Y13, Y2
+	VBROADCASTSS (R9)(BX*1), Y13
+	VFMADD231PS  Y11, Y13, Y3
+	VFMADD231PS  Y12, Y13, Y4
+	VBROADCASTSS (R9)(BX*2), Y13
+	VFMADD231PS  Y11, Y13, Y5
+	VFMADD231PS  Y12, Y13, Y6
+	VBROADCASTSS (R9)(R8*1), Y13
+	VFMADD231PS  Y11, Y13, Y7
+	VFMADD231PS  Y12, Y13, Y8
+	VBROADCASTSS (R9)(BX*4), Y13
+	VFMADD231PS  Y11, Y13, Y9
+	VFMADD231PS  Y12, Y13, Y10
+	ADDQ         SI, R9
+	DECQ         R12
+	JNZ          term
+	ADDQ         56(AX), R9
+	ADDQ         64(AX), R10
+	DECQ         R11
+	JNZ          segment
+	MOVQ         48(AX), R9
+	MOVQ         DX, R10
+	VMOVUPS      Y1, (R10)
+	VMASKMOVPS   Y2, Y0, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y3, (R10)
+	VMASKMOVPS   Y4, Y0, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y5, (R10)
+	VMASKMOVPS   Y6, Y0, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y7, (R10)
+	VMASKMOVPS   Y8, Y0, 32(R10)
+	ADDQ         R9, R10
+	VMOVUPS      Y9, (R10)
+	VMASKMOVPS   Y10, Y0, 32(R10)
+	IMUL3Q       $0x05, BX, R9
+	ADDQ         R9, CX
+	IMUL3Q       $0x05, 48(AX), R9
+	ADDQ         R9, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile5x8mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile5x8mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R9
+
+block:
+	MOVL       100(AX), R9
+	TESTL      R9, R9
+	JZ         zero
+	MOVQ       48(AX), R9
+	MOVQ       DX, R10
+	VMASKMOVPS (R10), Y0, Y1
+	ADDQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y2
+	ADDQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y3
+	ADDQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y4
+	ADDQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y5
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+start:
+	MOVQ CX, R9
+	MOVQ 8(AX), R10
+	MOVQ 80(AX), R11
+
+segment:
+	MOVQ 72(AX), R12
+
+term:
+	VMASKMOVPS   (R10), Y0, Y6
+	ADDQ         DI, R10
+	VBROADCASTSS (R9), Y7
+	VFMADD231PS  Y6, Y7, Y1
+	VBROADCASTSS (R9)(BX*1), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS (R9)(BX*2), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VBROADCASTSS (R9)(R8*1), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	VBROADCASTSS (R9)(BX*4), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         SI, R9
+	DECQ         R12
+	JNZ          term
+	ADDQ         56(AX), R9
+	ADDQ         64(AX), R10
+	DECQ         R11
+	JNZ          segment
+	MOVQ         48(AX), R9
+	MOVQ         DX, R10
+	VMASKMOVPS   Y1, Y0, (R10)
+	ADDQ         R9, R10
+	VMASKMOVPS   Y2, Y0, (R10)
+	ADDQ         R9, R10
+	VMASKMOVPS   Y3, Y0, (R10)
+	ADDQ         R9, R10
+	VMASKMOVPS   Y4, Y0, (R10)
+	ADDQ         R9, R10
+	VMASKMOVPS   Y5, Y0, (R10)
+	IMUL3Q       $0x05, BX, R9
+	ADDQ         R9, CX
+	IMUL3Q       $0x05, 48(AX), R9
+	ADDQ         R9, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile6x16AVX2(t *int)
+// Requires: AVX, FMA3
+TEXT ·tile6x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 40(AX), DI
+	LEAQ (BX)(BX*2), R8
+	LEAQ (BX)(BX*4), R9
+
+block:
+	MOVL    100(AX), R10
+	TESTL   R10, R10
+	JZ      zero
+	MOVQ    48(AX), R10
+	MOVQ    DX, R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	ADDQ    R10, R11
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	ADDQ    R10, R11
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	ADDQ    R10, R11
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+	ADDQ    R10, R11
+	VMOVUPS (R11), Y8
+	VMOVUPS 32(R11), Y9
+	ADDQ    R10, R11
+	VMOVUPS (R11), Y10
+	VMOVUPS 32(R11), Y11
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+start:
+	MOVQ CX, R10
+	MOVQ 8(AX), R11
+	MOVQ 80(AX), R12
+
+segment:
+	MOVQ 72(AX), R13
+
+term:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	ADDQ         DI, R11
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R10)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10)(R8*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(BX*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R10
+	DECQ         R13
+	JNZ          term
+	ADDQ         56(AX), R10
+	ADDQ         64(AX), R11
+	DECQ         R12
+	JNZ          segment
+	MOVQ         48(AX), R10
+	MOVQ         DX, R11
+	VMOVUPS      Y0, (R11)
+	VMOVUPS      Y1, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y2, (R11)
+	VMOVUPS      Y3, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y4, (R11)
+	VMOVUPS      Y5, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y6, (R11)
+	VMOVUPS      Y7, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y8, (R11)
+	VMOVUPS      Y9, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y10, (R11)
+	VMOVUPS      Y11, 32(R11)
+	IMUL3Q       $0x06, BX, R10
+	ADDQ         R10, CX
+	IMUL3Q       $0x06, 48(AX), R10
+	ADDQ         R10, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile6x16mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile6x16mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R9
+
+block:
+	MOVL       100(AX), R10
+	TESTL      R10, R10
+	JZ         zero
+	MOVQ       48(AX), R10
+	MOVQ       DX, R11
+	VMOVUPS    (R11), Y1
+	VMASKMOVPS 32(R11), Y0, Y2
+	ADDQ       R10, R11
+	VMOVUPS    (R11), Y3
+	VMASKMOVPS 32(R11), Y0, Y4
+	ADDQ       R10, R11
+	VMOVUPS    (R11), Y5
+	VMASKMOVPS 32(R11), Y0, Y6
+	ADDQ       R10, R11
+	VMOVUPS    (R11), Y7
+	VMASKMOVPS 32(R11), Y0, Y8
+	ADDQ       R10, R11
+	VMOVUPS    (R11), Y9
+	VMASKMOVPS 32(R11), Y0, Y10
+	ADDQ       R10, R11
+	VMOVUPS    (R11), Y11
+	VMASKMOVPS 32(R11), Y0, Y12
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+
+start:
+	MOVQ CX, R10
+	MOVQ 8(AX), R11
+	MOVQ 80(AX), R12
+
+segment:
+	MOVQ 72(AX), R13
+
+term:
+	VMOVUPS      (R11), Y13
+	VMASKMOVPS   32(R11), Y0, Y14
+	ADDQ         DI, R11
+	VBROADCASTSS (R10), Y15
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VBROADCASTSS (R10)(BX*1), Y15
+	VFMADD231PS  Y13, Y15, Y3
+	VFMADD231PS  Y14, Y15, Y4
+	VBROADCASTSS (R10)(BX*2), Y15
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VBROADCASTSS (R10)(R8*1), Y15
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y8
+	VBROADCASTSS (R10)(BX*4), Y15
+	VFMADD231PS  Y13, Y15, Y9
+	VFMADD231PS  Y14, Y15, Y10
+	VBROADCASTSS (R10)(R9*1), Y15
+	VFMADD231PS  Y13, Y15, Y11
+	VFMADD231PS  Y14, Y15, Y12
+	ADDQ         SI, R10
+	DECQ         R13
+	JNZ          term
+	ADDQ         56(AX), R10
+	ADDQ         64(AX), R11
+	DECQ         R12
+	JNZ          segment
+	MOVQ         48(AX), R10
+	MOVQ         DX, R11
+	VMOVUPS      Y1, (R11)
+	VMASKMOVPS   Y2, Y0, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y3, (R11)
+	VMASKMOVPS   Y4, Y0, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y5, (R11)
+	VMASKMOVPS   Y6, Y0, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y7, (R11)
+	VMASKMOVPS   Y8, Y0, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y9, (R11)
+	VMASKMOVPS   Y10, Y0, 32(R11)
+	ADDQ         R10, R11
+	VMOVUPS      Y11, (R11)
+	VMASKMOVPS   Y12, Y0, 32(R11)
+	IMUL3Q       $0x06, BX, R10
+	ADDQ         R10, CX
+	IMUL3Q       $0x06, 48(AX), R10
+	ADDQ         R10, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func tile6x8mAVX2(t *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tile6x8mAVX2(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         16(AX), DX
+	MOVQ         24(AX), BX
+	MOVQ         32(AX), SI
+	MOVQ         40(AX), DI
+	MOVL         96(AX), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	LEAQ         (BX)(BX*2), R8
+	LEAQ         (BX)(BX*4), R9
+
+block:
+	MOVL       100(AX), R10
+	TESTL      R10, R10
+	JZ         zero
+	MOVQ       48(AX), R10
+	MOVQ       DX, R11
+	VMASKMOVPS (R11), Y0, Y1
+	ADDQ       R10, R11
+	VMASKMOVPS (R11), Y0, Y2
+	ADDQ       R10, R11
+	VMASKMOVPS (R11), Y0, Y3
+	ADDQ       R10, R11
+	VMASKMOVPS (R11), Y0, Y4
+	ADDQ       R10, R11
+	VMASKMOVPS (R11), Y0, Y5
+	ADDQ       R10, R11
+	VMASKMOVPS (R11), Y0, Y6
+	JMP        start
+
+zero:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+start:
+	MOVQ CX, R10
+	MOVQ 8(AX), R11
+	MOVQ 80(AX), R12
+
+segment:
+	MOVQ 72(AX), R13
+
+term:
+	VMASKMOVPS   (R11), Y0, Y7
+	ADDQ         DI, R11
+	VBROADCASTSS (R10), Y8
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R10)(BX*1), Y8
+	VFMADD231PS  Y7, Y8, Y2
+	VBROADCASTSS (R10)(BX*2), Y8
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R10)(R8*1), Y8
+	VFMADD231PS  Y7, Y8, Y4
+	VBROADCASTSS (R10)(BX*4), Y8
+	VFMADD231PS  Y7, Y8, Y5
+	VBROADCASTSS (R10)(R9*1), Y8
+	VFMADD231PS  Y7, Y8, Y6
+	ADDQ         SI, R10
+	DECQ         R13
+	JNZ          term
+	ADDQ         56(AX), R10
+	ADDQ         64(AX), R11
+	DECQ         R12
+	JNZ          segment
+	MOVQ         48(AX), R10
+	MOVQ         DX, R11
+	VMASKMOVPS   Y1, Y0, (R11)
+	ADDQ         R10, R11
+	VMASKMOVPS   Y2, Y0, (R11)
+	ADDQ         R10, R11
+	VMASKMOVPS   Y3, Y0, (R11)
+	ADDQ         R10, R11
+	VMASKMOVPS   Y4, Y0, (R11)
+	ADDQ         R10, R11
+	VMASKMOVPS   Y5, Y0, (R11)
+	ADDQ         R10, R11
+	VMASKMOVPS   Y6, Y0, (R11)
+	IMUL3Q       $0x06, BX, R10
+	ADDQ         R10, CX
+	IMUL3Q       $0x06, 48(AX), R10
+	ADDQ         R10, DX
+	DECQ         88(AX)
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func packRowsAVX2(k int, dst *float32, src *float32, ld int, low uint32, high uint32)
+// Requires: AVX, AVX2
+TEXT ·packRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ         k+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         ld+24(FP), BX
+	MOVL         low+32(FP), SI
+	MOVL         high+36(FP), DI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
+	VPAND        laneBits<>+0(SB), Y1, Y1
+	VPCMPEQD     laneBits<>+0(SB), Y1, Y1
+
+loop:
+	VMASKMOVPS (DX), Y0, Y2
+	VMASKMOVPS 32(DX), Y1, Y3
+	VMOVUPS    Y2, (CX)
+	VMOVUPS    Y3, 32(CX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, CX
+	DECQ       AX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func fmaLoopAVX2(n int)
+// Requires: AVX, FMA3
+TEXT ·fmaLoopAVX2(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+
+loop:
+	VFMADD231PS Y0, Y0, Y1
+	VFMADD231PS Y0, Y0, Y2
+	VFMADD231PS Y0, Y0, Y3
+	VFMADD231PS Y0, Y0, Y4
+	VFMADD231PS Y0, Y0, Y5
+	VFMADD231PS Y0, Y0, Y6
+	VFMADD231PS Y0, Y0, Y7
+	VFMADD231PS Y0, Y0, Y8
+	VFMADD231PS Y0, Y0, Y9
+	VFMADD231PS Y0, Y0, Y10
+	VFMADD231PS Y0, Y0, Y11
+	VFMADD231PS Y0, Y0, Y12
+	DECQ        AX
+	JNZ         loop
+	VZEROUPPER
+	RET

@@ -1,4 +1,4 @@
-// Command gemm writes the tiles of kernel's matrix products for AVX-512 and NEON.
+// Command gemm writes the tiles of kernel's matrix products for AVX-512, AVX2 and NEON.
 package main
 
 import (
@@ -11,9 +11,95 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// maxRows is the rows of the widest tile: 14·2 sums, two vectors of B and two of A
-// fill the 32 registers.
-const maxRows = 14
+// set is the registers that tiles are made of.
+type set struct {
+	name string
+	wide bool // 32 of 16 lanes, else 16 of 8
+	rows int  // of the greatest tile
+	sums int  // that Peak's loop keeps in flight
+}
+
+// The sums, rows·2 vectors, leave registers for two vectors of B, for one or two of A,
+// and in AVX2 for the mask.
+var (
+	avx512 = set{"512", true, 14, 24}
+	avx2   = set{"AVX2", false, 6, 12}
+)
+
+func (s set) vec() VecVirtual {
+	if s.wide {
+		return ZMM()
+	}
+	return YMM()
+}
+
+// bytes is those of a vector.
+func (s set) bytes() int {
+	if s.wide {
+		return 64
+	}
+	return 32
+}
+
+func (s set) zero(v VecVirtual) {
+	if s.wide {
+		VPXORD(v, v, v)
+	} else {
+		VXORPS(v, v, v)
+	}
+}
+
+// mask returns the register for load and store whose lanes are on where bits has a
+// one: n, or one of AVX2.
+func (s set) mask(bits, n Register) Register {
+	if s.wide {
+		KMOVW(bits, n)
+		return n
+	}
+	x, v := XMM(), YMM()
+	VMOVD(bits, x)
+	VPBROADCASTD(x, v)
+	VPAND(lanes(), v, v)
+	VPCMPEQD(lanes(), v, v)
+	return v
+}
+
+// load reads the lanes of the mask, all where it is nil; the others are zero.
+func (s set) load(m Mem, mask Register, v VecVirtual) {
+	switch {
+	case mask == nil:
+		VMOVUPS(m, v)
+	case s.wide:
+		VMOVUPS_Z(m, mask, v)
+	default:
+		VMASKMOVPS(m, mask, v)
+	}
+}
+
+// store writes the lanes of the mask, all where it is nil.
+func (s set) store(v VecVirtual, mask Register, m Mem) {
+	switch {
+	case mask == nil:
+		VMOVUPS(v, m)
+	case s.wide:
+		VMOVUPS(v, mask, m)
+	default:
+		VMASKMOVPS(v, mask, m)
+	}
+}
+
+var laneBits Mem
+
+// lanes returns where lane i of 8 has bit i.
+func lanes() Mem {
+	if laneBits.Base == nil {
+		laneBits = GLOBL("laneBits", RODATA|NOPTR)
+		for i := range 8 {
+			DATA(4*i, U32(1<<i))
+		}
+	}
+	return laneBits
+}
 
 // Offsets of kernel's tile.
 const (
@@ -27,25 +113,30 @@ const (
 func main() {
 	arm := flag.String("neon", "", "path without its end for the tiles in NEON")
 	ConstraintExpr("amd64,!purego")
-	for rows := 1; rows <= maxRows; rows++ {
-		tile(rows, 2, false)
-		tile(rows, 2, true)
-		tile(rows, 1, true)
+	for _, s := range []set{avx512, avx2} {
+		for rows := 1; rows <= s.rows; rows++ {
+			tile(s, rows, 2, false)
+			tile(s, rows, 2, true)
+			tile(s, rows, 1, true)
+		}
+		pack(s)
+		peak(s)
 	}
-	pack()
-	peak()
 	Generate()
 	if err := neon(*arm); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// tile writes blocks of rows × (vectors·16) elements of C, one under the other: each
+// tile writes blocks of rows × vectors elements of C, one under the other: each
 // element is one lane of one register, which takes a VFMADD231PS for each term.
-func tile(rows, vectors int, masked bool) {
-	name := fmt.Sprintf("tile%dx%d", rows, 16*vectors)
+func tile(s set, rows, vectors int, masked bool) {
+	name := fmt.Sprintf("tile%dx%d", rows, s.bytes()/4*vectors)
 	if masked {
 		name += "m"
+	}
+	if !s.wide {
+		name += s.name
 	}
 	TEXT(name, NOSPLIT, "func(t *int)")
 	t := Load(Param("t"), GP64())
@@ -60,10 +151,14 @@ func tile(rows, vectors int, masked bool) {
 	if masked {
 		m := GP32()
 		MOVL(at(offMask), m)
-		last = K1
-		KMOVW(m, K1)
+		last = s.mask(m, K1)
 	}
-	mask := func(v int) bool { return masked && v == vectors-1 }
+	mask := func(v int) Register {
+		if v == vectors-1 {
+			return last
+		}
+		return nil
+	}
 	ars3, ars5 := GP64(), GP64()
 	LEAQ(Mem{Base: ars, Index: ars, Scale: 2}, ars3)
 	LEAQ(Mem{Base: ars, Index: ars, Scale: 4}, ars5)
@@ -71,7 +166,7 @@ func tile(rows, vectors int, masked bool) {
 	acc := make([][]VecVirtual, rows)
 	for i := range acc {
 		for range vectors {
-			acc[i] = append(acc[i], ZMM())
+			acc[i] = append(acc[i], s.vec())
 		}
 	}
 	// columns runs f with the address of every vector of the block in C.
@@ -81,7 +176,7 @@ func tile(rows, vectors int, masked bool) {
 		MOVQ(c, p)
 		for i := range rows {
 			for v := range vectors {
-				f(i, v, Mem{Base: p, Disp: 64 * v})
+				f(i, v, Mem{Base: p, Disp: s.bytes() * v})
 			}
 			if i < rows-1 {
 				ADDQ(ldc, p)
@@ -94,18 +189,12 @@ func tile(rows, vectors int, masked bool) {
 	MOVL(at(offAdd), add)
 	TESTL(add, add)
 	JZ(LabelRef("zero"))
-	columns(func(i, v int, m Mem) {
-		if mask(v) {
-			VMOVUPS_Z(m, last, acc[i][v])
-		} else {
-			VMOVUPS(m, acc[i][v])
-		}
-	})
+	columns(func(i, v int, m Mem) { s.load(m, mask(v), acc[i][v]) })
 	JMP(LabelRef("start"))
 	Label("zero")
 	for i := range acc {
 		for _, r := range acc[i] {
-			VPXORD(r, r, r)
+			s.zero(r)
 		}
 	}
 	Label("start")
@@ -139,16 +228,12 @@ func tile(rows, vectors int, masked bool) {
 	Label("term")
 	bv := make([]VecVirtual, vectors)
 	for v := range bv {
-		bv[v] = ZMM()
-		if mask(v) {
-			VMOVUPS_Z(Mem{Base: b, Disp: 64 * v}, last, bv[v])
-		} else {
-			VMOVUPS(Mem{Base: b, Disp: 64 * v}, bv[v])
-		}
+		bv[v] = s.vec()
+		s.load(Mem{Base: b, Disp: s.bytes() * v}, mask(v), bv[v])
 	}
 	ADDQ(ldb, b)
 	for i := range rows {
-		x := ZMM()
+		x := s.vec()
 		VBROADCASTSS(row(i), x)
 		for v := range bv {
 			VFMADD231PS(bv[v], x, acc[i][v])
@@ -168,13 +253,7 @@ func tile(rows, vectors int, masked bool) {
 	DECQ(segs)
 	JNZ(LabelRef("segment"))
 
-	columns(func(i, v int, m Mem) {
-		if mask(v) {
-			VMOVUPS(acc[i][v], last, m)
-		} else {
-			VMOVUPS(acc[i][v], m)
-		}
-	})
+	columns(func(i, v int, m Mem) { s.store(acc[i][v], mask(v), m) })
 	step := GP64()
 	IMUL3Q(U8(rows), ars, step)
 	ADDQ(step, a)
@@ -186,22 +265,21 @@ func tile(rows, vectors int, masked bool) {
 	RET()
 }
 
-// pack writes a copy of k rows of 32 floats, of which the last 16 are those of the mask,
-// ld bytes apart, to rows that follow each other.
-func pack() {
-	TEXT("packRows512", NOSPLIT, "func(k int, dst, src *float32, ld int, low, high uint32)")
+// pack writes a copy of k rows of two vectors, of which the elements of two masks are
+// those of rows ld bytes apart, to rows that follow each other.
+func pack(s set) {
+	TEXT("packRows"+s.name, NOSPLIT, "func(k int, dst, src *float32, ld int, low, high uint32)")
 	k, dst, src, ld := Load(Param("k"), GP64()), Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("ld"), GP64())
 	low, high := Load(Param("low"), GP32()), Load(Param("high"), GP32())
-	KMOVW(low, K1)
-	KMOVW(high, K2)
-	x, y := ZMM(), ZMM()
+	low, high = s.mask(low, K1), s.mask(high, K2)
+	x, y := s.vec(), s.vec()
 	Label("loop")
-	VMOVUPS_Z(Mem{Base: src}, K1, x)
-	VMOVUPS_Z(Mem{Base: src, Disp: 64}, K2, y)
+	s.load(Mem{Base: src}, low, x)
+	s.load(Mem{Base: src, Disp: s.bytes()}, high, y)
 	VMOVUPS(x, Mem{Base: dst})
-	VMOVUPS(y, Mem{Base: dst, Disp: 64})
+	VMOVUPS(y, Mem{Base: dst, Disp: s.bytes()})
 	ADDQ(ld, src)
-	ADDQ(U8(128), dst)
+	ADDQ(U8(2*s.bytes()), dst)
 	DECQ(k)
 	JNZ(LabelRef("loop"))
 	VZEROUPPER()
@@ -209,15 +287,15 @@ func pack() {
 }
 
 // peak writes a loop of FMAs that wait for nothing but each other.
-func peak() {
-	TEXT("fmaLoop512", NOSPLIT, "func(n int)")
+func peak(s set) {
+	TEXT("fmaLoop"+s.name, NOSPLIT, "func(n int)")
 	n := Load(Param("n"), GP64())
-	x := ZMM()
-	VPXORD(x, x, x)
-	acc := make([]VecVirtual, 24)
+	x := s.vec()
+	s.zero(x)
+	acc := make([]VecVirtual, s.sums)
 	for i := range acc {
-		acc[i] = ZMM()
-		VPXORD(acc[i], acc[i], acc[i])
+		acc[i] = s.vec()
+		s.zero(acc[i])
 	}
 	Label("loop")
 	for _, r := range acc {

@@ -2,14 +2,12 @@
 
 package kernel
 
-import "testing"
-
-// forLevels runs f once for each level that this machine has.
-func forLevels(t *testing.T, f func(t *testing.T)) {
+// levels runs f with the instructions of each level that this machine has.
+func levels(f func(name string)) {
 	defer func(l int) { level = l }(level)
 	for l := levelGo; l <= bestLevel; l++ {
 		level = l
-		t.Run(levelNames[l], f)
+		f(levelNames[l])
 	}
 }
 
