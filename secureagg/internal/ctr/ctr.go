@@ -17,11 +17,18 @@
 // that one looks up tables.
 package ctr
 
-import "unsafe"
+import (
+	"fmt"
+	"io"
+	"unsafe"
+)
 
 // Key is an expanded key: the 15 round keys of AES-256, of which the first two are
 // the key itself. It holds a secret: clear it after use.
 type Key struct{ round [15][16]byte }
+
+// Format keeps the key out of prints.
+func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "ctr.Key(redacted)") }
 
 // Apply adds the streams of plus to dst and subtracts those of minus, modulo 2^16,
 // 2^32 or 2^64. The first word of dst is word offset of each stream.
