@@ -1,78 +1,62 @@
 package secureagg
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"hash"
+	"io"
 
 	"tacit/id"
+	"tacit/secureagg/internal/ctr"
 )
 
-// tileWords is the number of words masked at a time: 16 KiB, so that the tile of
-// the vector stays in the first-level cache while every stream passes over it.
-const tileWords = 4096
-
-// maskStream yields the words of one mask, AES-256-CTR from any word on. Words are
-// little-endian (SECAGG 2.5).
-type maskStream struct {
-	ctr      cipher.Stream
-	subtract bool
+// masks are the streams that a call adds to a vector and takes away from it: each is
+// AES-256-CTR from counter 0, its words little-endian (SECAGG 2.5).
+type masks struct {
+	keys        []ctr.Key // the added ones from the front, the subtracted ones from the back
+	plus, minus int
 }
 
-// newMaskStream opens the stream of key at word offset.
-func newMaskStream(key *secret, offset uint64, subtract bool) maskStream {
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		panic(err) // the key has 32 bytes
+// newMasks makes room for n streams, so that no key is left behind by growing.
+func newMasks(n int) *masks { return &masks{keys: make([]ctr.Key, n)} }
+
+// add takes in the stream of key, each of which serves one stream.
+func (m *masks) add(key *secret, subtract bool) {
+	if m.plus+m.minus == len(m.keys) {
+		panic("secureagg: more masks than there is room for")
 	}
-	var iv [aes.BlockSize]byte // the counter starts at 0: each key serves one stream
-	binary.BigEndian.PutUint64(iv[8:], offset/4)
-	m := maskStream{ctr: cipher.NewCTR(block, iv[:]), subtract: subtract}
-	if skip := offset % 4 * 4; skip > 0 {
-		var drop [12]byte
-		m.ctr.XORKeyStream(drop[:skip], drop[:skip])
+	if subtract {
+		m.minus++
+		m.keys[len(m.keys)-m.minus].Set((*[32]byte)(key))
+	} else {
+		m.keys[m.plus].Set((*[32]byte)(key))
+		m.plus++
 	}
-	return m
 }
 
-// seedStream opens stream(z) of a seed in F_p: its key is
+// addSeed takes in stream(z) of a seed in F_p: its key is
 // HKDF-Expand(z, "mask" ‖ ctx, 32).
-func seedStream(z *element, ctx id.Ctx, offset uint64, subtract bool) maskStream {
+func (m *masks) addSeed(z *element, ctx id.Ctx, subtract bool) {
 	var b [elementSize]byte
 	var key secret
 	putElement(b[:], z)
 	expand(key[:], b[:], "mask", ctx[:])
-	m := newMaskStream(&key, offset, subtract)
+	m.add(&key, subtract)
 	clear(b[:])
 	clear(key[:])
-	return m
 }
 
-// applyMasks adds or subtracts every stream to dst modulo 2^32, tile by tile with
-// the streams in the inner position.
-func applyMasks(dst []uint32, streams []maskStream) {
-	var buf, zero [4 * tileWords]byte
-	for len(dst) > 0 {
-		tile := dst[:min(tileWords, len(dst))]
-		dst = dst[len(tile):]
-		b := buf[:4*len(tile)]
-		for _, s := range streams {
-			s.ctr.XORKeyStream(b, zero[:len(b)])
-			if s.subtract {
-				for i := range tile {
-					tile[i] -= binary.LittleEndian.Uint32(b[4*i:])
-				}
-			} else {
-				for i := range tile {
-					tile[i] += binary.LittleEndian.Uint32(b[4*i:])
-				}
-			}
-		}
-	}
-	clear(buf[:])
+// apply passes dst, whose first word is word offset of the streams, through all of them
+// modulo 2^32.
+func (m *masks) apply(dst []uint32, offset uint64) {
+	ctr.Apply(dst, offset, m.keys[:m.plus], m.keys[len(m.keys)-m.minus:])
 }
+
+func (m *masks) erase() { clear(m.keys) }
+
+// Format keeps the keys out of prints.
+func (m *masks) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // AddVector adds y to acc modulo 2^32. They have the same length.
 func AddVector(acc, y []uint32) {

@@ -3,12 +3,15 @@ package secureagg
 import (
 	"crypto/aes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"tacit/id"
+	"tacit/secureagg/internal/ctr"
 )
 
 // keystreamWords is the mask by crypto/aes's block function alone.
@@ -25,6 +28,21 @@ func keystreamWords(key []byte, from, n int) []uint32 {
 		w[i] = binary.LittleEndian.Uint32(out[(from+i)%4*4:])
 	}
 	return w
+}
+
+// tileWords is a length that the loops pass in several calls.
+const tileWords = 4096
+
+func oneMask(key *secret, subtract bool) *masks {
+	m := newMasks(1)
+	m.add(key, subtract)
+	return m
+}
+
+func seedMask(z *element, ctx id.Ctx, subtract bool) *masks {
+	m := newMasks(1)
+	m.addSeed(z, ctx, subtract)
+	return m
 }
 
 func TestMaskStreamIsCTRFromAnyWord(t *testing.T) {
@@ -51,11 +69,11 @@ func TestMaskStreamIsCTRFromAnyWord(t *testing.T) {
 			want[i] += dst[i]
 		}
 		before := slices.Clone(dst)
-		applyMasks(dst, []maskStream{newMaskStream(&key, uint64(from), false)})
+		oneMask(&key, false).apply(dst, uint64(from))
 		if !slices.Equal(dst, want) {
 			t.Fatalf("words %d to %d differ from AES-CTR", from, from+n)
 		}
-		applyMasks(dst, []maskStream{newMaskStream(&key, uint64(from), true)})
+		oneMask(&key, true).apply(dst, uint64(from))
 		if !slices.Equal(dst, before) || buf[0] != guard || buf[n+1] != guard {
 			t.Fatal("adding and subtracting do not cancel, or reach too far")
 		}
@@ -69,9 +87,9 @@ func TestMasksOfManyStreamsMeetTiles(t *testing.T) {
 	}
 	d := 2*tileWords + 3
 	got, want := make([]uint32, d), make([]uint32, d)
-	var streams []maskStream
+	streams := newMasks(len(keys))
 	for i := range keys {
-		streams = append(streams, newMaskStream(&keys[i], 0, i%2 == 1))
+		streams.add(&keys[i], i%2 == 1)
 		for k, v := range keystreamWords(keys[i][:], 0, d) {
 			if i%2 == 1 {
 				v = -v
@@ -79,18 +97,25 @@ func TestMasksOfManyStreamsMeetTiles(t *testing.T) {
 			want[k] += v
 		}
 	}
-	applyMasks(got, streams)
+	streams.apply(got, 0)
 	if !slices.Equal(got, want) {
 		t.Error("several streams do not add up")
+	}
+	if s := fmt.Sprintf("%v %+v %#v", streams, streams, streams.keys); strings.Contains(s, "1") {
+		t.Errorf("the keys print as %.100s", s)
+	}
+	streams.erase()
+	if slices.ContainsFunc(streams.keys, func(k ctr.Key) bool { return k != ctr.Key{} }) {
+		t.Error("keys are left behind")
 	}
 }
 
 func TestSeedStreamsDependOnCtxAndSeed(t *testing.T) {
 	a, b := smallElement(1), smallElement(2)
 	seen := make(map[uint32]bool)
-	for _, s := range []maskStream{seedStream(&a, id.Ctx{1}, 0, false), seedStream(&a, id.Ctx{2}, 0, false), seedStream(&b, id.Ctx{1}, 0, false)} {
+	for _, s := range []*masks{seedMask(&a, id.Ctx{1}, false), seedMask(&a, id.Ctx{2}, false), seedMask(&b, id.Ctx{1}, false)} {
 		v := make([]uint32, 1)
-		applyMasks(v, []maskStream{s})
+		s.apply(v, 0)
 		seen[v[0]] = true
 	}
 	if len(seen) != 3 {
@@ -131,11 +156,18 @@ func TestQuantize(t *testing.T) {
 	}
 }
 
-func BenchmarkApplyMasks(b *testing.B) {
-	x := make([]uint32, 1<<20)
-	key := secret{1}
-	b.SetBytes(int64(4 * len(x)))
+// BenchmarkMask is a report's share of the work: a million words, a self mask and those
+// of 99 partners, whose keys it derives and expands.
+func BenchmarkMask(b *testing.B) {
+	x := make([]uint32, 1_000_000)
+	b.SetBytes(int64(100 * 4 * len(x)))
 	for b.Loop() {
-		applyMasks(x, []maskStream{newMaskStream(&key, 0, false)})
+		m := newMasks(100)
+		for i := range 100 {
+			z := smallElement(uint8(i))
+			m.addSeed(&z, id.Ctx{1}, i < 50)
+		}
+		m.apply(x, 0)
+		m.erase()
 	}
 }

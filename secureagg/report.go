@@ -278,7 +278,8 @@ func deal(h *header, p Params, self int, keys []secret, x []uint32, rand io.Read
 	if _, err := io.ReadFull(rand, r.Salt[:]); err != nil {
 		return nil, err
 	}
-	streams := make([]maskStream, 0, n)
+	streams := newMasks(n)
+	defer streams.erase()
 	for j := range n {
 		if j != self {
 			seeds[j] = pairSeed(&keys[j], &h.Ctx)
@@ -290,10 +291,10 @@ func deal(h *header, p Params, self int, keys []secret, x []uint32, rand io.Read
 			r.Coms[j] = pairCommitment(&h.Ctx, self, j, buf[:])
 		}
 		// y_i = x_i + stream(b_i) + Σ_j sgn(j − i)·stream(s_ij)
-		streams = append(streams, seedStream(&seeds[j], h.Ctx, 0, j < self))
+		streams.addSeed(&seeds[j], h.Ctx, j < self)
 	}
 	clear(buf[:])
-	applyMasks(x, streams)
+	streams.apply(x, 0)
 	r.Vector = VectorHash(x)
 
 	// plain[u] is what u's blob holds: its salt, then its share of every secret.

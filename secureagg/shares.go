@@ -208,18 +208,21 @@ func (r *Round) Unmask(acc []uint32) error {
 	if !r.enough() {
 		return r.abort(StageShares, ReasonThreshold, -1, "")
 	}
-	streams, err := r.openSeeds()
-	if err != nil {
+	// Each dealer in the set has a self mask and one for every member outside it.
+	online := len(r.set.members())
+	streams := newMasks(online * (1 + r.e.c.params.N - online))
+	defer streams.erase()
+	if err := r.openSeeds(streams); err != nil {
 		clear(acc)
 		return err
 	}
-	applyMasks(acc, streams)
+	streams.apply(acc, 0)
 	return nil
 }
 
-func (r *Round) openSeeds() ([]maskStream, error) {
+// openSeeds reconstructs every seed that the set opens and adds its mask to streams.
+func (r *Round) openSeeds(streams *masks) error {
 	n := r.e.c.params.N
-	var streams []maskStream
 	weights := make(map[bitmap][]element) // by responders, nearly always one set
 	var buf [elementSize]byte
 	defer clear(buf[:])
@@ -233,7 +236,7 @@ func (r *Round) openSeeds() ([]maskStream, error) {
 		if !ok {
 			var err error
 			if w, err = lagrangeAtZero(who); err != nil {
-				return nil, err
+				return err
 			}
 			weights[key] = w
 		}
@@ -247,17 +250,17 @@ func (r *Round) openSeeds() ([]maskStream, error) {
 			putElement(buf[:], &z)
 			if k == j {
 				if selfCommitment(&r.h.Ctx, buf[:]) != coms[k] {
-					return nil, r.abort(StageUnmask, ReasonCommitment, j, "the self seed")
+					return r.abort(StageUnmask, ReasonCommitment, j, "the self seed")
 				}
-				streams = append(streams, seedStream(&z, r.h.Ctx, 0, true))
+				streams.addSeed(&z, r.h.Ctx, true)
 				continue
 			}
 			if pairCommitment(&r.h.Ctx, j, k, buf[:]) != coms[k] {
-				return nil, r.abort(StageUnmask, ReasonCommitment, j, "a pair seed")
+				return r.abort(StageUnmask, ReasonCommitment, j, "a pair seed")
 			}
 			// y_j holds sgn(k − j)·stream(s_jk): take it away again.
-			streams = append(streams, seedStream(&z, r.h.Ctx, 0, k > j))
+			streams.addSeed(&z, r.h.Ctx, k > j)
 		}
 	}
-	return streams, nil
+	return nil
 }
