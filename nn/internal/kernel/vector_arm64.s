@@ -3144,25 +3144,25 @@ loop:
 	WORD $0x6e7f1c01 // bsl v1.16b, v0.16b, v31.16b
 	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
 	WORD $0x6e601c22 // bsl v2.16b, v1.16b, v0.16b
-	WORD $0x4ea21c5f // orr v31.16b, v2.16b, v2.16b
+	WORD $0x4e221c5f // and v31.16b, v2.16b, v2.16b
 	FMOVQ 16(R1), F0
 	WORD $0x6ebee401 // fcmgt v1.4s, v0.4s, v30.4s
 	WORD $0x6e7e1c01 // bsl v1.16b, v0.16b, v30.16b
 	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
 	WORD $0x6e601c22 // bsl v2.16b, v1.16b, v0.16b
-	WORD $0x4ea21c5e // orr v30.16b, v2.16b, v2.16b
+	WORD $0x4e221c5e // and v30.16b, v2.16b, v2.16b
 	FMOVQ 32(R1), F0
 	WORD $0x6ebde401 // fcmgt v1.4s, v0.4s, v29.4s
 	WORD $0x6e7d1c01 // bsl v1.16b, v0.16b, v29.16b
 	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
 	WORD $0x6e601c22 // bsl v2.16b, v1.16b, v0.16b
-	WORD $0x4ea21c5d // orr v29.16b, v2.16b, v2.16b
+	WORD $0x4e221c5d // and v29.16b, v2.16b, v2.16b
 	FMOVQ 48(R1), F0
 	WORD $0x6ebce401 // fcmgt v1.4s, v0.4s, v28.4s
 	WORD $0x6e7c1c01 // bsl v1.16b, v0.16b, v28.16b
 	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
 	WORD $0x6e601c22 // bsl v2.16b, v1.16b, v0.16b
-	WORD $0x4ea21c5c // orr v28.16b, v2.16b, v2.16b
+	WORD $0x4e221c5c // and v28.16b, v2.16b, v2.16b
 	ADD $64, R1
 	SUBS $16, R0
 	BGE loop

@@ -129,7 +129,7 @@ var folds = []fold{
 			for i, d := range top {
 				x := l.load(quad(at("a"), i))
 				v := l.choose(unordered, x, x, x, l.choose(greater, x, d, x, d))
-				l.into(a64.ORR, d, v, v)
+				l.into(a64.AND, d, v, v)
 			}
 		}, end
 	}},
