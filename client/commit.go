@@ -144,8 +144,8 @@ func (a *Agent) checkCertificate(r *run, m *wire.Committed, rec *audit.RoundReco
 		}
 	}
 	// "Every acknowledged masked input is in the committed sum, or the round is
-	// aborted" (RELIABILITY I1).
-	if ev.Receipt != nil && !slices.Contains(facts.Online, a.self) {
+	// aborted" (RELIABILITY I1); a cohort below its minimum is left out as a whole.
+	if ev.Receipt != nil && !slices.Contains(facts.Online, a.self) && !slices.Contains(facts.Outside, a.self) {
 		return errors.New("it leaves out this agent's report, which the server had acknowledged")
 	}
 	return nil

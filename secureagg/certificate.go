@@ -70,57 +70,81 @@ func (c *certificate) verify(co *cohort) error {
 // handleCertificate releases this member's shares, once, for exactly the set that
 // it voted on. A certificate of the last reported attempt settles its outcome.
 func (m *Member) handleCertificate(c *certificate, raw []byte) (Output, error) {
+	if m.f.several() {
+		return Output{}, ErrStale
+	}
+	return m.certified(&c.header, func() error { return c.verify(m.c) }, &finding{
+		online: func() []id.AgentID { return m.c.agents(&c.Online) },
+		agrees: func(rd *memberRound) bool { return rd.vote.online == c.Online && rd.vote.digests == c.Digests },
+		inside: func(int) bool { return false }, // there is nobody outside the cohort
+		votes:  c.Votes, role: roleVote,
+	}, raw)
+}
+
+// finding is what a certificate, of one cohort or of all, says.
+type finding struct {
+	online func() []id.AgentID
+	agrees func(*memberRound) bool // with this member's own votes
+	inside func(g int) bool        // is member g of the federation in its cohort's set?
+	votes  []memberSig             // of this member's cohort
+	role   role                    // of those votes
+}
+
+func (m *Member) certified(h *header, verify func() error, f *finding, raw []byte) (Output, error) {
 	rd := m.rd
-	current := rd != nil && rd.h == c.header
-	if !current {
-		if rd != nil && rd.h.Epoch == c.Epoch && rd.h.R == c.R {
-			return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonMismatch, Epoch: c.Epoch, R: c.R, Detail: "the certificate is of another context"}
+	if rd == nil || !rd.isHeader(h) {
+		if rd != nil && rd.h.Epoch == h.Epoch && rd.h.R == h.R {
+			return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonMismatch, Epoch: h.Epoch, R: h.R, Detail: "the certificate is of another context"}
 		}
-		return m.settle(&c.header, outcomeCertified, func() error { return c.verify(m.c) })
+		return m.settle(h, outcomeCertified, verify)
 	}
 	if rd.shares != nil {
 		return Output{Send: [][]byte{rd.shares}}, nil
 	}
-	if err := c.verify(m.c); err != nil {
+	if err := verify(); err != nil {
 		return Output{}, err
 	}
 	if rd.over {
-		return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonConflict, Epoch: c.Epoch, R: c.R, Detail: "certified and aborted"}
+		return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonConflict, Epoch: h.Epoch, R: h.R, Detail: "certified and aborted"}
 	}
-	ev := &Certified{R: c.R, Ctx: c.Ctx, Online: m.agents(&c.Online), Certificate: bytes.Clone(raw)}
+	ev := &Certified{R: h.R, Ctx: h.Ctx, Online: f.online(), Certificate: bytes.Clone(raw)}
 	var out Output
 	out.Event = ev
 	if rd.close != nil { // never release after Close
-		m.settleLast(&out, &c.header, outcomeCertified)
+		m.settleLast(&out, h, outcomeCertified)
 		return out, nil
 	}
-	v := rd.vote
-	if v == nil {
+	if rd.vote == nil || m.f.several() && rd.manifest == nil {
 		// The online set never came, so there is nothing to release; but how the
 		// attempt ended is known now. Should it still wait for this member's shares,
 		// the server sends the set and then the certificate again.
-		m.settleLast(&out, &c.header, outcomeCertified)
+		m.settleLast(&out, h, outcomeCertified)
 		return out, nil
 	}
-	if v.online != c.Online || v.digests != c.Digests {
-		return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonConflict, Epoch: c.Epoch, R: c.R, Detail: "another set than this member voted on is certified"}
+	if !f.agrees(rd) {
+		return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonConflict, Epoch: h.Epoch, R: h.R, Detail: "another set than this member voted on is certified"}
 	}
-	rd.shares = m.release(c).encode()
+	rd.shares = m.release(f.inside).encode()
 	ev.Released = true
-	for i := range c.Votes {
-		m.see(c.Votes[i].Member, c.R, roleVote)
+	for i := range f.votes {
+		m.see(f.votes[i].Member, h.R, f.role)
 	}
 	m.sign(&out, roleRelease)
-	m.settleLast(&out, &c.header, outcomeCertified)
-	v.erase()
+	m.settleLast(&out, h, outcomeCertified)
+	rd.vote.erase()
 	rd.vote = nil
-	m.ep.chain.advance(c.R - m.ep.start + 1) // nothing of this attempt needs CK^r any more
+	m.ep.chain.advance(h.R - m.ep.start + 1) // nothing of this attempt needs CK^r any more
 	out.put(keyMarks, m.marksRecord())
 	out.put(keyShares, rd.shares)
 	out.remove(keyVote)
 	out.put(keyChain, m.chainRecord())
 	out.Send = [][]byte{rd.shares}
 	return out, nil
+}
+
+// isHeader reports whether h begins messages of this attempt in all cohorts.
+func (rd *memberRound) isHeader(h *header) bool {
+	return h.Run == rd.h.Run && h.Epoch == rd.h.Epoch && h.R == rd.h.R && h.Cohort == 0 && h.Ctx == rd.all
 }
 
 // CertificateFacts is what a certificate, or an abort certificate, proves.
@@ -130,7 +154,9 @@ type CertificateFacts struct {
 	R       uint64
 	Ctx     id.Ctx
 	Online  []id.AgentID // empty for an abort certificate
-	Digests [32]byte     // H(digests) of the reports
+	Outside []id.AgentID // with several cohorts: the members of those left out as a whole
+	Digests [32]byte     // H(digests) of the reports; with several cohorts over those of all
+	Root    id.EpochRoot // with several cohorts: the epoch's, for which they were drawn
 	Signers []id.AgentID
 	Params  Params
 }
@@ -139,18 +165,22 @@ type CertificateFacts struct {
 // and the roster's own signatures, the cohort's numbers, the set's size and every
 // vote. The caller must know the charter's hash from elsewhere.
 func VerifyCertificate(cert, roster, charter []byte) (*CertificateFacts, error) {
+	fed, err := offlineMembership(roster, charter)
+	if err != nil {
+		return nil, err
+	}
+	if fed.several() {
+		return verifyManifest(cert, fed)
+	}
 	c, ok := parseCertificate(cert)
 	if !ok {
 		return nil, fmt.Errorf("secureagg: certificate: %w", errMalformed)
 	}
-	co, err := offlineCohort(roster, charter)
-	if err != nil {
-		return nil, err
-	}
+	co := fed.arrange(nil).cohorts[0]
 	if err := c.verify(co); err != nil {
 		return nil, err
 	}
-	f := facts(&c.header, co, c.Votes)
+	f := facts(&c.header, fed, nil, co, c.Votes)
 	f.Online, f.Digests = co.agents(&c.Online), c.Digests
 	return f, nil
 }
@@ -161,25 +191,33 @@ func VerifyAbort(abort, roster, charter []byte) (*CertificateFacts, error) {
 	if !ok {
 		return nil, fmt.Errorf("secureagg: abort certificate: %w", errMalformed)
 	}
-	co, err := offlineCohort(roster, charter)
+	fed, err := offlineMembership(roster, charter)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verify(co); err != nil {
+	if err := c.verify(fed); err != nil {
 		return nil, err
 	}
-	return facts(&c.header, co, c.Closes), nil
+	var f *CertificateFacts
+	for k, co := range c.Drawn.arrange(fed).cohorts {
+		f = facts(&c.header, fed, f, co, c.Closes[k])
+	}
+	f.Root = c.Drawn.root()
+	return f, nil
 }
 
-func facts(h *header, co *cohort, sigs []memberSig) *CertificateFacts {
-	f := &CertificateFacts{Run: h.Run, Epoch: h.Epoch, R: h.R, Ctx: h.Ctx, Params: co.params}
+// facts adds the signers of a cohort to f, which is new if it was nil.
+func facts(h *header, fed *membership, f *CertificateFacts, co *cohort, sigs []memberSig) *CertificateFacts {
+	if f == nil {
+		f = &CertificateFacts{Run: h.Run, Epoch: h.Epoch, R: h.R, Ctx: h.Ctx, Params: fed.params()}
+	}
 	for i := range sigs {
 		f.Signers = append(f.Signers, co.ids[sigs[i].Member])
 	}
 	return f
 }
 
-func offlineCohort(roster, charter []byte) (*cohort, error) {
+func offlineMembership(roster, charter []byte) (*membership, error) {
 	ch, err := id.ParseCharter(charter)
 	if err != nil {
 		return nil, err
@@ -191,5 +229,5 @@ func offlineCohort(roster, charter []byte) (*cohort, error) {
 	if err := errors.Join(ch.Verify(), ro.Verify(ch)); err != nil {
 		return nil, err
 	}
-	return newCohort(ch, ro)
+	return newMembership(ch, ro, MaxMembers)
 }

@@ -68,39 +68,80 @@ func parseClose(b []byte) (*closeMsg, bool) {
 	return c, true
 }
 
-// abortCert is at least Q Closes: the attempt can never be released.
+// abortCert is at least Q Closes: the attempt can never be released. With several
+// cohorts it is a quorum of Closes in so many of them that the rest are no longer more
+// than two thirds, and so in no certified manifest alone; Drawn says who is in which.
 type abortCert struct {
 	header
-	N      int
-	Closes []memberSig // ascending
+	Drawn  *drawn        // nil with one cohort
+	Ns     []int         // by cohort: its members
+	Closes [][]memberSig // by cohort, ascending
 }
 
 func (c *abortCert) encode() []byte {
-	b := newBuilder(headerSize + 8 + len(c.Closes)*(1+id.SignatureSize))
+	b := newBuilder(headerSize + 128)
 	c.add(b, KindAbortCert)
-	b.AddUint8(uint8(c.N))
-	addSigs(b, c.Closes)
+	if c.Drawn != nil {
+		b.AddUint8(0)
+		c.Drawn.add(b)
+		b.AddUint8(uint8(len(c.Ns)))
+	}
+	for k, n := range c.Ns {
+		b.AddUint8(uint8(n))
+		addSigs(b, c.Closes[k])
+	}
 	return b.BytesOrPanic()
 }
 
 func parseAbortCert(b []byte) (*abortCert, bool) {
 	s := cryptobyte.String(b)
 	c := new(abortCert)
-	if !c.read(&s, KindAbortCert, true) || !readCount(&s, &c.N) || !readSigs(&s, &c.Closes, c.N) || !s.Empty() {
+	if !c.readGlobal(&s, KindAbortCert, true) || len(s) == 0 {
 		return nil, false
 	}
-	return c, true
+	count := uint8(1)
+	if s[0] == 0 {
+		c.Drawn = new(drawn)
+		if !s.Skip(1) || !c.Drawn.read(&s) || !s.ReadUint8(&count) || count < 2 || count > MaxCohorts {
+			return nil, false
+		}
+	}
+	for range count {
+		var n int
+		var sigs []memberSig
+		if !readCount(&s, &n) || !readSigs(&s, &sigs, n) {
+			return nil, false
+		}
+		c.Ns, c.Closes = append(c.Ns, n), append(c.Closes, sigs)
+	}
+	return c, s.Empty()
 }
 
-func (c *abortCert) verify(co *cohort) error {
-	if c.N != co.params.N || len(c.Closes) < co.params.Quorum {
-		return &Abort{Stage: StageClose, Reason: ReasonQuorum, Epoch: c.Epoch, R: c.R}
+func (c *abortCert) verify(f *membership) error {
+	refuse := func(why Reason, culprit id.AgentID) error {
+		return &Abort{Stage: StageClose, Reason: why, Epoch: c.Epoch, R: c.R, Culprit: culprit}
 	}
-	for i := range c.Closes {
-		v := &c.Closes[i]
-		if co.keys[v.Member].Verify(id.LabelClose, closeBody(&c.header, v.Member), v.Sig) != nil {
-			return &Abort{Stage: StageClose, Reason: ReasonSignature, Epoch: c.Epoch, R: c.R, Culprit: co.ids[v.Member]}
+	if len(c.Ns) != len(f.sizes) || f.several() != (c.Drawn != nil) {
+		return refuse(ReasonQuorum, id.AgentID{})
+	}
+	left := 0
+	for k, co := range c.Drawn.arrange(f).cohorts {
+		if c.Ns[k] != co.params.N {
+			return refuse(ReasonQuorum, id.AgentID{})
 		}
+		h := co.attempt(c.header)
+		for i := range c.Closes[k] {
+			v := &c.Closes[k][i]
+			if co.keys[v.Member].Verify(id.LabelClose, closeBody(&h, v.Member), v.Sig) != nil {
+				return refuse(ReasonSignature, co.ids[v.Member])
+			}
+		}
+		if len(c.Closes[k]) < co.params.Quorum {
+			left++
+		}
+	}
+	if f.enough(left) {
+		return refuse(ReasonQuorum, id.AgentID{})
 	}
 	return nil
 }
@@ -118,7 +159,7 @@ func (m *Member) handleCloseRequest(c *closeRequest) (Output, error) {
 		return Output{}, ErrStale
 	case rd != nil && rd.h.Epoch == rs.Epoch && rs.R == rd.h.R:
 		switch {
-		case rd.h != rs.header:
+		case rd.all != rs.Ctx:
 			return Output{}, &Abort{Stage: StageClose, Reason: ReasonSecond, Epoch: rs.Epoch, R: rs.R, Detail: "two RoundStarts of one attempt"}
 		case rd.shares != nil:
 			return Output{}, &Abort{Stage: StageClose, Reason: ReasonConflict, Epoch: rs.Epoch, R: rs.R, Detail: "this member released its shares"}
@@ -130,8 +171,8 @@ func (m *Member) handleCloseRequest(c *closeRequest) (Output, error) {
 		m.rd.open = false
 		rd = m.rd
 	}
-	msg := &closeMsg{header: rs.header, N: m.c.params.N, Member: m.self,
-		Sig: m.cfg.Key.Sign(id.LabelClose, closeBody(&rs.header, m.self))}
+	msg := &closeMsg{header: rd.h, N: m.c.params.N, Member: m.self,
+		Sig: m.cfg.Key.Sign(id.LabelClose, closeBody(&rd.h, m.self))}
 	rd.close = msg.encode()
 	m.sign(&out, roleClose)
 	m.endRound(&out)
@@ -148,6 +189,10 @@ func (m *Member) endRound(out *Output) {
 		m.rd.vote = nil
 	}
 	m.ep.chain.advance(m.rd.h.R - m.ep.start + 1)
+	if m.rd.manifest != nil {
+		m.rd.manifest = nil
+		out.remove(keyManifest)
+	}
 	out.remove(keyVote)
 	out.put(keyRound, m.roundRecord())
 	out.put(keyChain, m.chainRecord())
@@ -156,10 +201,10 @@ func (m *Member) endRound(out *Output) {
 // handleAbortCert ends the attempt: its model may be reported on again.
 func (m *Member) handleAbortCert(c *abortCert, raw []byte) (Output, error) {
 	rd := m.rd
-	if rd == nil || rd.h != c.header {
-		return m.settle(&c.header, outcomeAborted, func() error { return c.verify(m.c) })
+	if rd == nil || !rd.isHeader(&c.header) {
+		return m.settle(&c.header, outcomeAborted, func() error { return c.verify(m.f) })
 	}
-	if err := c.verify(m.c); err != nil {
+	if err := c.verify(m.f); err != nil {
 		return Output{}, err
 	}
 	ev := &Aborted{R: c.R, AbortCert: bytes.Clone(raw)}
@@ -171,8 +216,8 @@ func (m *Member) handleAbortCert(c *abortCert, raw []byte) (Output, error) {
 	}
 	rd.over = true
 	var out Output
-	for i := range c.Closes {
-		m.see(c.Closes[i].Member, c.R, roleClose)
+	for _, v := range c.Closes[m.c.place()] {
+		m.see(v.Member, c.R, roleClose)
 	}
 	m.endRound(&out)
 	m.settleLast(&out, &c.header, outcomeAborted)
@@ -191,37 +236,45 @@ func (r *Round) AskClose() ([]Outgoing, error) {
 		return nil, ErrStale
 	}
 	r.closing = true
-	return []Outgoing{{Msg: (&closeRequest{header: r.h, Start: r.start}).encode()}}, nil
+	return []Outgoing{{Msg: r.closeRequest()}}, nil
 }
 
 // CloseSigned takes a member's Close. At a quorum cert is the abort certificate:
 // persist it, then send out.
 func (r *Round) CloseSigned(from id.AgentID, msg []byte) (cert []byte, out []Outgoing, err error) {
-	i := r.e.c.index(from)
-	if i < 0 {
+	p, i := r.partOf(from)
+	if p == nil {
 		return nil, nil, fmt.Errorf("secureagg: agent %s is no member of epoch %d", from.Short(), r.h.Epoch)
 	}
 	c, ok := parseClose(msg)
 	if !ok {
 		return nil, nil, &Drop{Stage: StageClose, Reason: ReasonMalformed, Agent: from}
 	}
-	if c.header != r.h || r.cert != nil {
+	if c.header != p.h || r.cert != nil {
 		return nil, nil, ErrStale
 	}
-	if c.N != r.e.c.params.N || c.Member != i || r.e.c.keys[i].Verify(id.LabelClose, closeBody(&r.h, i), c.Sig) != nil {
+	if c.N != p.c.params.N || c.Member != i || p.c.keys[i].Verify(id.LabelClose, closeBody(&p.h, i), c.Sig) != nil {
 		return nil, nil, &Drop{Stage: StageClose, Reason: ReasonSignature, Agent: from}
 	}
-	if r.closes[i] != nil || r.abortCert != nil {
+	if p.closes[i] != nil || r.abortCert != nil {
 		return nil, nil, nil
 	}
-	r.closes[i] = bytes.Clone(c.Sig)
-	a := &abortCert{header: r.h, N: r.e.c.params.N}
-	for j, sig := range r.closes {
-		if sig != nil {
-			a.Closes = append(a.Closes, memberSig{Member: j, Sig: sig})
+	p.closes[i] = bytes.Clone(c.Sig)
+	a := &abortCert{header: r.h, Drawn: r.e.drawn()}
+	left := 0
+	for _, p := range r.parts {
+		var sigs []memberSig
+		for j, sig := range p.closes {
+			if sig != nil {
+				sigs = append(sigs, memberSig{Member: j, Sig: sig})
+			}
 		}
+		if len(sigs) < p.c.params.Quorum {
+			left++
+		}
+		a.Ns, a.Closes = append(a.Ns, p.c.params.N), append(a.Closes, sigs)
 	}
-	if len(a.Closes) < r.e.c.params.Quorum {
+	if r.e.f.enough(left) {
 		return nil, nil, nil
 	}
 	r.abortCert = a.encode()
@@ -237,7 +290,7 @@ func (r *Round) RestoreAbort(cert []byte) error {
 	if c.header != r.h || r.cert != nil {
 		return ErrStale
 	}
-	if err := c.verify(r.e.c); err != nil {
+	if err := c.verify(r.e.f); err != nil {
 		return err
 	}
 	r.abortCert = bytes.Clone(cert)

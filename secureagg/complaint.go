@@ -38,17 +38,17 @@ const (
 )
 
 // judge checks a complaint against the dealer's report.
-func (r *Round) judge(accuser int, c *complaint) (verdict, error) {
-	rep := r.reports[c.Dealer]
-	if !r.set.has(c.Dealer) ||
-		r.e.c.keys[accuser].Verify(id.LabelComplaint, complaintBody(&r.h, accuser, c.Dealer, &rep.digest.Root, &c.Key), c.Sig) != nil {
-		return 0, &Drop{Stage: StageVote, Reason: ReasonSignature, Agent: r.e.c.ids[accuser], Detail: "a complaint does not verify"}
+func (p *part) judge(accuser int, c *complaint) (verdict, error) {
+	rep := p.reports[c.Dealer]
+	if !p.set.has(c.Dealer) ||
+		p.c.keys[accuser].Verify(id.LabelComplaint, complaintBody(&p.h, accuser, c.Dealer, &rep.digest.Root, &c.Key), c.Sig) != nil {
+		return 0, &Drop{Stage: StageVote, Reason: ReasonSignature, Agent: p.c.ids[accuser], Detail: "a complaint does not verify"}
 	}
 	leaf := &rep.report.Leaves[accuser]
 	if hashParts("blobkey", c.Key[:]) != leaf.KeyHash {
 		return complaintUnproven, nil
 	}
-	if openBlob(&r.h, c.Dealer, accuser, r.e.c.params.N, &c.Key, leaf, rep.report.Blobs[accuser]) != nil {
+	if openBlob(&p.h, c.Dealer, accuser, rep.report.Slots, &c.Key, leaf, rep.report.Blobs[accuser]) != nil {
 		return complaintFalse, nil
 	}
 	return complaintProven, nil

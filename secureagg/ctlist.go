@@ -9,13 +9,13 @@ import (
 	"tacit/id"
 )
 
-// ctList is E3: an agent's ciphertexts to every partner, in roster order without
-// itself, under a hybrid signature of their Merkle root. Both sides of a pair
+// ctList is E3: an agent's ciphertexts to every partner, by slot without its own, under a hybrid signature of their Merkle root. Both sides of a pair
 // encapsulate, so that a forged ciphertext alone yields nothing (SECAGG,
 // Hardening 1).
 type ctList struct {
 	header
 	N, Member int
+	Slots     int
 	Root      digest // root_e
 	Cts       [][]byte
 	Sig       []byte // hybrid, over ctListBody
@@ -26,6 +26,7 @@ func (l *ctList) encode() []byte {
 	l.add(b, KindCtList)
 	b.AddUint8(uint8(l.N))
 	b.AddUint8(uint8(l.Member))
+	addSlots(b, &l.header, l.N, l.Slots)
 	b.AddBytes(l.Root[:])
 	for _, c := range l.Cts {
 		b.AddBytes(c)
@@ -37,10 +38,11 @@ func (l *ctList) encode() []byte {
 func parseCtList(b []byte) (*ctList, bool) {
 	s := cryptobyte.String(b)
 	l := new(ctList)
-	if !l.read(&s, KindCtList, false) || !readCount(&s, &l.N) || !readIndex(&s, &l.Member, l.N) || !readDigest(&s, &l.Root) {
+	if !l.read(&s, KindCtList, false) || !readCount(&s, &l.N) || !readIndex(&s, &l.Member, l.N) ||
+		!readSlots(&s, &l.header, l.N, &l.Slots) || !readDigest(&s, &l.Root) {
 		return nil, false
 	}
-	for range l.N - 1 {
+	for range l.Slots - 1 {
 		var c []byte
 		if !s.ReadBytes(&c, xwing.CiphertextSize) {
 			return nil, false
@@ -53,7 +55,7 @@ func parseCtList(b []byte) (*ctList, bool) {
 	return l, true
 }
 
-// ctLeaf binds the ciphertext of i for j to session, epoch and root_e. An agent's
+// ctLeaf binds the ciphertext of i for its slot j to session, epoch and root_e. An agent's
 // own leaf has no ciphertext.
 func ctLeaf(h *header, root *digest, i, j int, ct []byte) digest {
 	var hash digest
@@ -70,14 +72,14 @@ func ctLeaf(h *header, root *digest, i, j int, ct []byte) digest {
 }
 
 func (l *ctList) leaves() []digest {
-	leaves := make([]digest, l.N)
+	leaves := make([]digest, l.Slots)
 	for j := range leaves {
 		leaves[j] = ctLeaf(&l.header, &l.Root, l.Member, j, l.ct(j))
 	}
 	return leaves
 }
 
-// ct returns the ciphertext for member j, nil for the list's own member.
+// ct returns the ciphertext for slot j, nil for the list's own member.
 func (l *ctList) ct(j int) []byte {
 	switch {
 	case j < l.Member:
@@ -102,8 +104,9 @@ func ctListBody(h *header, member int, root, listRoot *digest) []byte {
 type ctDelivery struct {
 	header
 	N, To int
+	Slots int
 	Root  digest
-	From  []delivered // roster order, without To
+	From  []delivered // by slot, without To's own
 }
 
 type delivered struct {
@@ -117,9 +120,13 @@ func (d *ctDelivery) encode() []byte {
 	d.add(b, KindCtDelivery)
 	b.AddUint8(uint8(d.N))
 	b.AddUint8(uint8(d.To))
+	addSlots(b, &d.header, d.N, d.Slots)
 	b.AddBytes(d.Root[:])
 	for i := range d.From {
 		b.AddBytes(d.From[i].Ct)
+		if d.Cohort != 0 { // lists of several cohorts differ in length
+			b.AddUint8(uint8(len(d.From[i].Path)))
+		}
 		addDigests(b, d.From[i].Path)
 		b.AddBytes(d.From[i].Sig)
 	}
@@ -129,13 +136,21 @@ func (d *ctDelivery) encode() []byte {
 func parseCtDelivery(b []byte) (*ctDelivery, bool) {
 	s := cryptobyte.String(b)
 	d := new(ctDelivery)
-	if !d.read(&s, KindCtDelivery, false) || !readCount(&s, &d.N) || !readIndex(&s, &d.To, d.N) || !readDigest(&s, &d.Root) {
+	if !d.read(&s, KindCtDelivery, false) || !readCount(&s, &d.N) || !readIndex(&s, &d.To, d.N) ||
+		!readSlots(&s, &d.header, d.N, &d.Slots) || !readDigest(&s, &d.Root) {
 		return nil, false
 	}
 	path := proofSize(d.N, only(d.To))
-	for range d.N - 1 {
+	for range d.Slots - 1 {
 		var v delivered
-		if !s.ReadBytes(&v.Ct, xwing.CiphertextSize) || !readDigests(&s, &v.Path, path) ||
+		var count uint8
+		if !s.ReadBytes(&v.Ct, xwing.CiphertextSize) || d.Cohort != 0 && !s.ReadUint8(&count) {
+			return nil, false
+		}
+		if d.Cohort != 0 {
+			path = int(count)
+		}
+		if !readDigests(&s, &v.Path, path) ||
 			!s.ReadBytes(&v.Sig, id.HybridSignatureSize) {
 			return nil, false
 		}
@@ -151,8 +166,8 @@ func (m *Member) makeCtList(root digest, eks [][]byte) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	l := &ctList{header: m.epochHeader(), N: m.c.params.N, Member: m.self, Root: root}
-	sent := make([]secret, l.N)
+	l := &ctList{header: m.cohortHeader(), N: m.c.params.N, Member: m.self, Slots: m.c.slots(m.self), Root: root}
+	sent := make([]secret, l.Slots)
 	var coins [xwing.EncapsulationSeedSize]byte
 	for j := range sent {
 		rand.Read(coins[:])
@@ -162,7 +177,7 @@ func (m *Member) makeCtList(root digest, eks [][]byte) (Output, error) {
 		}
 		ss, ct, err := xwing.Encapsulate(eks[j], coins[:])
 		if err != nil {
-			return Output{}, &Abort{Stage: StageRoster, Reason: ReasonMalformed, Epoch: ep.number, Culprit: m.c.ids[j]}
+			return Output{}, &Abort{Stage: StageRoster, Reason: ReasonMalformed, Epoch: ep.number, Culprit: m.f.ids[m.c.partner(m.self, j)]}
 		}
 		copy(sent[j][:], ss)
 		clear(ss)
@@ -171,9 +186,10 @@ func (m *Member) makeCtList(root digest, eks [][]byte) (Output, error) {
 	clear(coins[:])
 	listRoot := merkleRoot(l.leaves())
 	l.Sig = m.cfg.Key.SignHybrid(id.LabelCtList, ctListBody(&l.header, l.Member, &root, &listRoot))
-	ep.root, ep.eks, ep.sent, ep.listRoots = root, eks, sent, make([]digest, l.N)
+	ep.root, ep.eks, ep.sent, ep.listRoots = root, eks, sent, make([]digest, l.Slots)
 	ep.listRoots[m.self] = listRoot
 	ep.cts = l.Cts
+	ep.marks = make([]mark, l.N)
 	ep.ctList = l.encode()
 	ep.stage = StageCtList
 	return resend(ep.ctList)
@@ -184,29 +200,29 @@ func (m *Member) makeCtList(root digest, eks [][]byte) (Output, error) {
 func (m *Member) handleCtDelivery(d *ctDelivery) (Output, error) {
 	ep := m.ep
 	switch {
-	case ep.stage == StageRoster:
+	case ep.stage == StageCommitments || ep.stage == StageRoster:
 		return Output{}, ErrNotOpen
 	case ep.stage != StageCtList:
 		return resend(ep.confirm)
-	case d.To != m.self || d.N != m.c.params.N || d.Root != ep.root:
+	case d.header != m.cohortHeader() || d.To != m.self || d.N != m.c.params.N || d.Slots != m.c.slots(m.self) || d.Root != ep.root:
 		return Output{}, &Abort{Stage: StageCtList, Reason: ReasonMismatch, Epoch: ep.number, Detail: "the ciphertexts are for another roster or member"}
 	}
-	in := make([][]byte, d.N)
+	in := make([][]byte, d.Slots)
 	roots := append([]digest(nil), ep.listRoots...)
 	for k := range d.From {
-		i := k
-		if k >= m.self {
-			i++
-		}
+		slot := k + b2i(k >= m.self)
 		v := &d.From[k]
-		listRoot, _ := rootFromProof(d.N, only(m.self), func(int) digest {
-			return ctLeaf(&d.header, &d.Root, i, m.self, v.Ct)
+		from := m.l.opposite(end{m.c, m.self, slot})
+		h := d.header
+		h.Cohort = from.number
+		listRoot, ok := rootFromProof(from.slots(from.member), only(from.slot), func(int) digest {
+			return ctLeaf(&h, &d.Root, from.member, from.slot, v.Ct)
 		}, v.Path)
-		if m.c.keys[i].VerifyHybrid(id.LabelCtList, ctListBody(&d.header, i, &d.Root, &listRoot), v.Sig) != nil {
-			return Output{}, &Abort{Stage: StageCtList, Reason: ReasonSignature, Epoch: ep.number, Culprit: m.c.ids[i],
+		if !ok || from.keys[from.member].VerifyHybrid(id.LabelCtList, ctListBody(&h, from.member, &d.Root, &listRoot), v.Sig) != nil {
+			return Output{}, &Abort{Stage: StageCtList, Reason: ReasonSignature, Epoch: ep.number, Culprit: from.ids[from.member],
 				Detail: "a ciphertext is not in its sender's signed list"}
 		}
-		in[i], roots[i] = v.Ct, listRoot
+		in[slot], roots[slot] = v.Ct, listRoot
 	}
 	ep.listRoots = roots
 	return m.makeConfirm(in)
@@ -215,7 +231,7 @@ func (m *Member) handleCtDelivery(d *ctDelivery) (Output, error) {
 // handleCtList collects the lists and routes the ciphertexts.
 func (e *Epoch) handleCtList(i int, l *ctList, raw []byte) ([]Outgoing, error) {
 	drop := func(r Reason) ([]Outgoing, error) {
-		return nil, &Drop{Stage: StageCtList, Reason: r, Agent: e.c.ids[i]}
+		return nil, &Drop{Stage: StageCtList, Reason: r, Agent: e.f.ids[i]}
 	}
 	if prev := e.ctLists[i]; prev != nil {
 		if !bytes.Equal(prev, raw) {
@@ -223,36 +239,47 @@ func (e *Epoch) handleCtList(i int, l *ctList, raw []byte) ([]Outgoing, error) {
 		}
 		return nil, nil
 	}
-	if e.phase == StageEpochKey {
+	if e.phase == StageEpochKey || e.phase == StageCoin {
 		return nil, ErrStale
 	}
-	if l.header != e.h || l.N != e.c.params.N || l.Member != i || l.Root != e.root {
+	c, own := e.at(i)
+	if l.N != c.params.N || l.Member != own || l.Slots != c.slots(own) || l.Root != e.root {
 		return drop(ReasonMismatch)
 	}
 	listRoot := merkleRoot(l.leaves())
-	if e.c.keys[i].VerifyHybrid(id.LabelCtList, ctListBody(&e.h, i, &e.root, &listRoot), l.Sig) != nil {
+	if e.f.keys[i].VerifyHybrid(id.LabelCtList, ctListBody(&l.header, own, &e.root, &listRoot), l.Sig) != nil {
 		return drop(ReasonSignature)
 	}
 	e.ctLists[i] = bytes.Clone(raw)
 	if e.phase != StageCtList || len(e.missing(e.ctLists)) > 0 {
 		return nil, nil
 	}
-	lists := make([]*ctList, len(e.ctLists))
-	leaves := make([][]digest, len(e.ctLists))
-	for j, b := range e.ctLists {
-		lists[j], _ = parseCtList(b)
-		leaves[j] = lists[j].leaves()
-	}
-	e.deliveries = make([][]byte, len(lists))
-	for to := range lists {
-		d := &ctDelivery{header: e.h, N: e.c.params.N, To: to, Root: e.root}
-		for j, l := range lists {
-			if j != to {
-				d.From = append(d.From, delivered{Ct: l.ct(to), Path: appendProof(nil, leaves[j], only(to)), Sig: l.Sig})
-			}
-		}
-		e.deliveries[to] = d.encode()
-	}
+	e.openLists()
 	e.phase = StageConfirm
-	return e.each(e.deliveries), nil
+	return e.each(e.deliveryFor), nil
+}
+
+// openLists parses the lists of all members and keeps their leaves.
+func (e *Epoch) openLists() {
+	e.lists = make([]*ctList, len(e.ctLists))
+	e.leaves = make([][]digest, len(e.ctLists))
+	for j, b := range e.ctLists {
+		e.lists[j], _ = parseCtList(b)
+		e.leaves[j] = e.lists[j].leaves()
+	}
+}
+
+// deliveryFor routes to member i the ciphertexts for its slots.
+func (e *Epoch) deliveryFor(i int) []byte {
+	c, own := e.at(i)
+	d := &ctDelivery{header: e.headerOf(i), N: c.params.N, To: own, Slots: c.slots(own), Root: e.root}
+	for slot := range d.Slots {
+		if slot == own {
+			continue
+		}
+		from := e.layout.opposite(end{c, own, slot})
+		g := from.members[from.member]
+		d.From = append(d.From, delivered{Ct: e.lists[g].ct(from.slot), Path: appendProof(nil, e.leaves[g], only(from.slot)), Sig: e.lists[g].Sig})
+	}
+	return d.encode()
 }

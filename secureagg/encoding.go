@@ -2,6 +2,7 @@ package secureagg
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -39,13 +40,18 @@ const (
 	KindReentry                             // i→S→j
 	KindFloor                               // j→S→i
 	KindRekey                               // i→S
+	KindCommitments                         // S→i  E2 with several cohorts: the commitments of the coin
+	KindCoin                                // i→S  its share, opened
+	KindManifest                            // S→i  R2: the certificates of all cohorts
+	KindManifestVote                        // i→S
+	KindManifestCert                        // S→i  R3: the Certificate of several cohorts
 	kindEnd
 )
 
 var kindNames = [...]string{
 	"", "Proposal", "EpochKey", "Roster", "CtList", "CtDelivery", "Confirm", "ConfirmSet", "Ready", "ReadySet",
 	"RoundStart", "Report", "OnlineSet", "Vote", "Certificate", "Shares", "CloseRequest", "Close", "AbortCert",
-	"Reentry", "Floor", "Rekey",
+	"Reentry", "Floor", "Rekey", "Commitments", "Coin", "Manifest", "ManifestVote", "ManifestCert",
 }
 
 // String returns the stage's name.
@@ -71,7 +77,7 @@ const (
 )
 
 // header begins every message, behind its kind and version. R and Ctx are zero
-// outside attempts; Cohort is zero until there are several.
+// outside attempts. Cohort is zero with one cohort and in messages of all cohorts.
 type header struct {
 	Run    id.RunID
 	Epoch  uint64
@@ -90,14 +96,18 @@ func (h *header) add(b *cryptobyte.Builder, k MessageKind) {
 	b.AddBytes(h.Ctx[:])
 }
 
-// read reads a header of kind k, of an attempt or not, under the format's one
-// legal cohort.
+// read reads a header of kind k, of an attempt or not.
 func (h *header) read(s *cryptobyte.String, k MessageKind, attempt bool) bool {
 	var kind, v uint8
 	return s.ReadUint8(&kind) && kind == uint8(k) && s.ReadUint8(&v) && v == version &&
 		s.CopyBytes(h.Run[:]) && s.ReadUint64(&h.Epoch) && s.ReadUint64(&h.R) &&
 		s.ReadUint32(&h.Cohort) && s.CopyBytes(h.Ctx[:]) &&
-		h.Epoch != 0 && h.Cohort == 0 && attempt == (h.R != 0) && attempt != h.Ctx.IsZero()
+		h.Epoch != 0 && h.Cohort <= MaxCohorts && attempt == (h.R != 0) && attempt != h.Ctx.IsZero()
+}
+
+// readGlobal reads the header of a kind that is never one cohort's.
+func (h *header) readGlobal(s *cryptobyte.String, k MessageKind, attempt bool) bool {
+	return h.read(s, k, attempt) && h.Cohort == 0
 }
 
 // message is a stage message with one encoding.
@@ -107,8 +117,38 @@ type message interface {
 
 var errMalformed = errors.New("secureagg: truncated, too long or not canonical")
 
-// parseMessage reads any stage message. The result aliases b.
+// parseMessage reads any stage message of a federation of one cohort, in which there
+// are neither cohorts' numbers nor a coin. The result aliases b.
 func parseMessage(b []byte) (message, error) {
+	v, err := parseAny(b)
+	if err != nil {
+		return nil, err
+	}
+	var coin digest
+	switch v := v.(type) {
+	case *epochKey:
+		coin = v.Rho
+	case *ready:
+		coin = v.Rho
+	}
+	if cohortOf(b) != 0 || coin != (digest{}) {
+		return nil, errMalformed
+	}
+	return v, nil
+}
+
+// cohortOf is the cohort in a message's header.
+func cohortOf(b []byte) uint32 { return binary.BigEndian.Uint32(b[2+16+8+8:]) }
+
+// parse reads any stage message of the federation.
+func (f *membership) parse(b []byte) (message, error) {
+	if f.several() {
+		return parseAny(b)
+	}
+	return parseMessage(b)
+}
+
+func parseAny(b []byte) (message, error) {
 	k, ok := Kind(b)
 	if !ok || len(b) > MaxMessage {
 		return nil, errMalformed
@@ -154,6 +194,16 @@ func parseMessage(b []byte) (message, error) {
 		return parsed(parseFloor(b))
 	case KindRekey:
 		return parsed(parseRekey(b))
+	case KindCommitments:
+		return parsed(parseCommitments(b))
+	case KindCoin:
+		return parsed(parseCoin(b))
+	case KindManifest:
+		return parsed(parseManifest(b))
+	case KindManifestVote:
+		return parsed(parseManifestVote(b))
+	case KindManifestCert:
+		return parsed(parseManifestCert(b))
 	}
 	return nil, errMalformed
 }
@@ -201,6 +251,28 @@ func readCount(s *cryptobyte.String, n *int) bool {
 	return MinMembers <= v && v <= MaxMembers
 }
 
+// addMembers and readMembers carry the size of the federation: a byte with one cohort,
+// two with several.
+func addMembers(b *cryptobyte.Builder, several bool, n int) {
+	if several {
+		b.AddUint16(uint16(n))
+		return
+	}
+	b.AddUint8(uint8(n))
+}
+
+func readMembers(s *cryptobyte.String, several bool, n *int) bool {
+	if !several {
+		return readCount(s, n)
+	}
+	var v uint16
+	if !s.ReadUint16(&v) {
+		return false
+	}
+	*n = int(v)
+	return 2*MinMembers <= v && v <= MaxCohorts*MaxMembers
+}
+
 // readIndex reads the index of one of n members.
 func readIndex(s *cryptobyte.String, i *int, n int) bool {
 	var v uint8
@@ -209,6 +281,23 @@ func readIndex(s *cryptobyte.String, i *int, n int) bool {
 	}
 	*i = int(v)
 	return int(v) < n
+}
+
+// addSlots and readSlots carry the number of a member's slots: its cohort's n and, in
+// messages of one of several cohorts, a byte for those beyond.
+func addSlots(b *cryptobyte.Builder, h *header, n, slots int) {
+	if h.Cohort != 0 {
+		b.AddUint8(uint8(slots - n))
+	}
+}
+
+func readSlots(s *cryptobyte.String, h *header, n int, slots *int) bool {
+	var v uint8
+	if h.Cohort != 0 && !s.ReadUint8(&v) {
+		return false
+	}
+	*slots = n + int(v)
+	return v <= maxCross
 }
 
 // readBitmap reads a set of n members: ⌈n/8⌉ bytes, member i at bit i%8 of byte
@@ -220,7 +309,7 @@ func readBitmap(s *cryptobyte.String, m *bitmap, n int) bool {
 	}
 	*m = bitmap{}
 	copy(m[:], raw)
-	return !m.any(n, MaxMembers)
+	return !m.any(n, maxSlots)
 }
 
 func addBitmap(b *cryptobyte.Builder, m *bitmap, n int) { b.AddBytes(m[:(n+7)/8]) }

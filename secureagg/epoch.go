@@ -16,13 +16,16 @@ type EpochConfig struct {
 	Run     id.RunID
 	Epoch   uint64 // rises per federation, across runs; 1 first
 	Start   uint64 // first attempt r of this epoch
+
+	limit int // largest cohort; zero but in tests
 }
 
 // Epoch is the server's side of one epoch's setup. It is a deterministic function
 // of its configuration and of the accepted messages in order. One goroutine owns
 // it.
 type Epoch struct {
-	c            *cohort
+	f            *membership
+	layout       *layout // once it is drawn
 	key          *id.PrivateKey
 	h            header
 	start        uint64
@@ -31,13 +34,17 @@ type Epoch struct {
 	proposalHash digest
 	root         digest
 	epochKeys    [][]byte
+	keysRoot     digest // several cohorts: over the commitments,
+	commitments  []byte
+	coins        [][]byte // nil with one cohort
+	rho          digest
 	roster       []byte
 	ctLists      [][]byte
-	deliveries   [][]byte
+	lists        []*ctList // parsed, and their leaves, once all are here
+	leaves       [][]digest
 	confirms     [][]byte
-	confirmSets  [][]byte
 	readys       [][]byte
-	readySet     []byte
+	readySets    [][]byte // by cohort
 	// asking holds the Reentrys that too few members answered yet. It is lost in a
 	// restart of the server: the agents then connect anew and ask again.
 	asking map[int]*askingAgent
@@ -57,23 +64,28 @@ type Outgoing struct {
 
 // NewEpoch proposes an epoch to every member of the roster.
 func NewEpoch(cfg EpochConfig) (*Epoch, []Outgoing, error) {
-	c, err := newCohort(cfg.Charter, cfg.Roster)
+	f, err := newMembership(cfg.Charter, cfg.Roster, cfg.limit)
 	if err != nil {
 		return nil, nil, err
 	}
-	if pub := cfg.Key.Public(); !pub.Equal(&c.server) {
+	if pub := cfg.Key.Public(); !pub.Equal(&f.server) {
 		return nil, nil, errors.New("secureagg: the charter names another server key")
 	}
 	if cfg.Epoch == 0 || cfg.Start == 0 {
 		return nil, nil, errors.New("secureagg: epochs and attempts begin at 1")
 	}
-	n := c.params.N
+	n := len(f.ids)
 	e := &Epoch{
-		c: c, key: cfg.Key, h: header{Run: cfg.Run, Epoch: cfg.Epoch}, start: cfg.Start, phase: StageEpochKey,
+		f: f, key: cfg.Key, h: header{Run: cfg.Run, Epoch: cfg.Epoch}, start: cfg.Start, phase: StageEpochKey,
 		epochKeys: make([][]byte, n), ctLists: make([][]byte, n), confirms: make([][]byte, n), readys: make([][]byte, n),
-		asking: make(map[int]*askingAgent),
+		readySets: make([][]byte, len(f.sizes)), asking: make(map[int]*askingAgent),
 	}
-	p := &proposal{header: e.h, Charter: c.charter, Roster: c.roster, Start: cfg.Start, Cohorts: 1, Agents: c.ids}
+	if f.several() {
+		e.coins = make([][]byte, n)
+	} else {
+		e.layout = f.arrange(nil)
+	}
+	p := &proposal{header: e.h, Charter: f.charter, Roster: f.roster, Start: cfg.Start, Cohorts: uint32(len(f.sizes)), Agents: f.ids}
 	p.Sig = cfg.Key.SignHybrid(id.LabelProposal, p.body())
 	e.proposal = p.encode()
 	e.proposalHash = hashBytes(e.proposal)
@@ -84,11 +96,11 @@ func NewEpoch(cfg EpochConfig) (*Epoch, []Outgoing, error) {
 // error) before sending the result. Repeats change nothing. A *Drop refuses the
 // message, ErrStale ignores it.
 func (e *Epoch) Handle(from id.AgentID, msg []byte) ([]Outgoing, error) {
-	i := e.c.index(from)
+	i := e.f.index(from)
 	if i < 0 {
 		return nil, fmt.Errorf("secureagg: agent %s is no member of epoch %d", from.Short(), e.h.Epoch)
 	}
-	v, err := parseMessage(msg)
+	v, err := e.f.parse(msg)
 	if err != nil {
 		return nil, &Drop{Stage: e.phase, Reason: ReasonMalformed, Agent: from}
 	}
@@ -98,18 +110,23 @@ func (e *Epoch) Handle(from id.AgentID, msg []byte) ([]Outgoing, error) {
 			return nil, ErrStale
 		}
 		return e.handleEpochKey(i, v, msg)
-	case *ctList:
+	case *coinMsg:
 		if v.header != e.h {
+			return nil, ErrStale
+		}
+		return e.handleCoin(i, v)
+	case *ctList:
+		if v.header != e.headerOf(i) {
 			return nil, ErrStale
 		}
 		return e.handleCtList(i, v, msg)
 	case *confirm:
-		if v.header != e.h {
+		if v.header != e.headerOf(i) {
 			return nil, ErrStale
 		}
 		return e.handleConfirm(i, v, msg)
 	case *ready:
-		if v.header != e.h {
+		if v.header != e.headerOf(i) {
 			return nil, ErrStale
 		}
 		return e.handleReady(i, v, msg)
@@ -117,17 +134,36 @@ func (e *Epoch) Handle(from id.AgentID, msg []byte) ([]Outgoing, error) {
 	return nil, &Drop{Stage: e.phase, Reason: ReasonMalformed, Agent: from, Detail: "no message of an epoch's setup"}
 }
 
+// headerOf begins the messages of member i's cohort.
+func (e *Epoch) headerOf(i int) header {
+	h := e.h
+	if e.layout != nil {
+		h.Cohort = e.layout.cohorts[e.layout.places[i].cohort].number
+	}
+	return h
+}
+
+// at is the cohort of member i and its index there.
+func (e *Epoch) at(i int) (*cohort, int) {
+	p := e.layout.places[i]
+	return e.layout.cohorts[p.cohort], p.member
+}
+
 // Phase is the stage whose messages the epoch waits for, or StageLive.
 func (e *Epoch) Phase() Stage { return e.phase }
 
-// Params returns the cohort's numbers.
-func (e *Epoch) Params() Params { return e.c.params }
+// Params returns the numbers of the smallest cohort, with N of the whole federation.
+func (e *Epoch) Params() Params { return e.f.params() }
 
-// Root returns root_e, zero before every member sent its EpochKey.
+// Cohorts is the number of cohorts.
+func (e *Epoch) Cohorts() int { return len(e.f.sizes) }
+
+// Root returns root_e, zero before every member sent its EpochKey and, with several
+// cohorts, its share of the coin.
 func (e *Epoch) Root() id.EpochRoot { return id.EpochRoot(e.root) }
 
 // Members lists the members in roster order.
-func (e *Epoch) Members() []id.AgentID { return append([]id.AgentID(nil), e.c.ids...) }
+func (e *Epoch) Members() []id.AgentID { return append([]id.AgentID(nil), e.f.ids...) }
 
 // Number is the epoch's number e.
 func (e *Epoch) Number() uint64 { return e.h.Epoch }
@@ -135,10 +171,10 @@ func (e *Epoch) Number() uint64 { return e.h.Epoch }
 // RoundsLeft is the number of attempts the charter still allows in this epoch when
 // the next one is r.
 func (e *Epoch) RoundsLeft(r uint64) uint64 {
-	if r < e.start || r-e.start >= e.c.maxRounds {
+	if r < e.start || r-e.start >= e.f.maxRounds {
 		return 0
 	}
-	return e.c.maxRounds - (r - e.start)
+	return e.f.maxRounds - (r - e.start)
 }
 
 // Waiting lists the members whose message of the current phase is missing.
@@ -146,6 +182,8 @@ func (e *Epoch) Waiting() []id.AgentID {
 	switch e.phase {
 	case StageEpochKey:
 		return e.missing(e.epochKeys)
+	case StageCoin:
+		return e.missing(e.coins)
 	case StageCtList:
 		return e.missing(e.ctLists)
 	case StageConfirm:
@@ -167,20 +205,20 @@ func (e *Epoch) Why() *Abort {
 	if e.phase == StageReady {
 		r = ReasonQuorum
 	}
-	return &Abort{Stage: e.phase, Reason: r, Epoch: e.h.Epoch, Culprit: w[0], Detail: fmt.Sprintf("%d of %d members did not answer", len(w), e.c.params.N)}
+	return &Abort{Stage: e.phase, Reason: r, Epoch: e.h.Epoch, Culprit: w[0], Detail: fmt.Sprintf("%d of %d members did not answer", len(w), len(e.f.ids))}
 }
 
 // For returns what a member needs that has just connected, in order: first the
 // Reentrys of others that still lack answers, which it answers in any state, then the
 // messages of its stage. It is safe to send more than once.
 func (e *Epoch) For(agent id.AgentID) [][]byte {
-	i := e.c.index(agent)
+	i := e.f.index(agent)
 	if i < 0 {
 		return nil
 	}
 	var out [][]byte
-	for j := range e.c.ids {
-		if a := e.asking[j]; a != nil && j != i && !a.answers.has(i) {
+	for j := range e.f.ids {
+		if a := e.asking[j]; a != nil && e.asks(j, i) {
 			out = append(out, a.msg)
 		}
 	}
@@ -191,18 +229,25 @@ func (e *Epoch) stageFor(i int) [][]byte {
 	switch {
 	case e.epochKeys[i] == nil:
 		return [][]byte{e.proposal}
+	case e.coins != nil && e.ctLists[i] == nil && e.commitments != nil:
+		// A member keeps its share only in memory, so it begins at the commitments.
+		out := [][]byte{e.commitments}
+		if e.root != (digest{}) {
+			out = append(out, e.rosterFor(i))
+		}
+		return out
 	case e.ctLists[i] == nil:
 		return some(e.roster)
 	case e.confirms[i] == nil:
-		if e.deliveries == nil {
+		if e.phase == StageCtList {
 			return nil
 		}
-		return [][]byte{e.deliveries[i]}
+		return [][]byte{e.deliveryFor(i)}
 	}
-	if e.confirmSets == nil {
+	if e.phase == StageConfirm {
 		return nil
 	}
-	return append([][]byte{e.confirmSets[i]}, some(e.readySet)...)
+	return append([][]byte{e.confirmSetFor(i)}, some(e.readySets[e.layout.places[i].cohort])...)
 }
 
 func some(b []byte) [][]byte {
@@ -217,17 +262,17 @@ func (e *Epoch) missing(got [][]byte) []id.AgentID {
 	var m []id.AgentID
 	for i := range got {
 		if got[i] == nil {
-			m = append(m, e.c.ids[i])
+			m = append(m, e.f.ids[i])
 		}
 	}
 	return m
 }
 
-// each addresses one message to each member.
-func (e *Epoch) each(msgs [][]byte) []Outgoing {
-	out := make([]Outgoing, len(msgs))
-	for i := range msgs {
-		out[i] = Outgoing{To: e.c.ids[i], Msg: msgs[i]}
+// each addresses a message to each member.
+func (e *Epoch) each(msg func(i int) []byte) []Outgoing {
+	out := make([]Outgoing, len(e.f.ids))
+	for i := range out {
+		out[i] = Outgoing{To: e.f.ids[i], Msg: msg(i)}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package secureagg
 
 import (
 	"bytes"
+	"io"
 
 	"github.com/cloudflare/circl/kem/xwing"
 	"golang.org/x/crypto/cryptobyte"
@@ -10,8 +11,8 @@ import (
 )
 
 // epochKey is E1: an agent's X-Wing public key for one epoch, bound to the proposal
-// that it answers. Rho is the commitment of the agent's share of the public coin;
-// with one cohort nothing is random and it is zero.
+// that it answers. Rho is the commitment to the agent's share of the public coin; with
+// one cohort nothing is random and it is zero.
 type epochKey struct {
 	header
 	Agent    id.AgentID
@@ -40,20 +41,21 @@ func (k *epochKey) encode() []byte { return append(k.body(), k.Sig...) }
 func parseEpochKey(b []byte) (*epochKey, bool) {
 	s := cryptobyte.String(b)
 	k := new(epochKey)
-	if !k.read(&s, KindEpochKey, false) || !s.CopyBytes(k.Agent[:]) || !readDigest(&s, (*[32]byte)(&k.Charter)) ||
-		!readDigest(&s, &k.Proposal) || !readDigest(&s, &k.Rho) || k.Rho != (digest{}) ||
+	if !k.readGlobal(&s, KindEpochKey, false) || !s.CopyBytes(k.Agent[:]) || !readDigest(&s, (*[32]byte)(&k.Charter)) ||
+		!readDigest(&s, &k.Proposal) || !readDigest(&s, &k.Rho) ||
 		!s.ReadBytes(&k.Key, xwing.PublicKeySize) || !s.ReadBytes(&k.Sig, id.HybridSignatureSize) || !s.Empty() {
 		return nil, false
 	}
 	return k, true
 }
 
-// check verifies E1 of the member with index i for one proposal.
-func (k *epochKey) check(c *cohort, i int, epoch header, proposal digest) Reason {
-	if k.header != epoch || k.Agent != c.ids[i] || k.Charter != c.charter || k.Proposal != proposal {
+// check verifies E1 of member i of the federation for one proposal.
+func (k *epochKey) check(f *membership, i int, epoch header, proposal digest) Reason {
+	if k.header != epoch || k.Agent != f.ids[i] || k.Charter != f.charter || k.Proposal != proposal ||
+		f.several() == (k.Rho == digest{}) {
 		return ReasonMismatch
 	}
-	if c.keys[i].VerifyHybrid(id.LabelEpochKey, k.body(), k.Sig) != nil {
+	if f.keys[i].VerifyHybrid(id.LabelEpochKey, k.body(), k.Sig) != nil {
 		return ReasonSignature
 	}
 	var pk xwing.PublicKey
@@ -76,7 +78,14 @@ func (m *Member) makeEpochKey(p *proposal, raw []byte) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	k := &epochKey{header: h, Agent: m.c.ids[m.self], Charter: m.c.charter, Proposal: hashBytes(raw), Key: ek}
+	k := &epochKey{header: h, Agent: m.f.ids[m.index], Charter: m.f.charter, Proposal: hashBytes(raw), Key: ek}
+	var coin digest
+	if m.f.several() {
+		if _, err := io.ReadFull(rand, coin[:]); err != nil {
+			return Output{}, err
+		}
+		k.Rho = coinCommitment(&h, k.Agent, &coin)
+	}
 	k.Sig = m.cfg.Key.SignHybrid(id.LabelEpochKey, k.body())
 	var out Output
 	m.leaveEpoch(&out)
@@ -84,7 +93,10 @@ func (m *Member) makeEpochKey(p *proposal, raw []byte) (Output, error) {
 	out.put(keySeen, m.seenRecord())
 	m.ep = &memberEpoch{
 		number: p.Epoch, start: p.Start, stage: StageRoster, proposal: k.Proposal,
-		dk: dk, epochKey: k.encode(), marks: make([]mark, m.c.params.N),
+		dk: dk, epochKey: k.encode(), coin: coin,
+	}
+	if m.f.several() {
+		m.ep.stage = StageCommitments
 	}
 	out.Send = [][]byte{m.ep.epochKey}
 	return out, nil
@@ -94,16 +106,19 @@ func (m *Member) makeEpochKey(p *proposal, raw []byte) (Output, error) {
 func (e *Epoch) handleEpochKey(i int, k *epochKey, raw []byte) ([]Outgoing, error) {
 	if prev := e.epochKeys[i]; prev != nil {
 		if !bytes.Equal(prev, raw) {
-			return nil, &Drop{Stage: StageEpochKey, Reason: ReasonSecond, Agent: e.c.ids[i]}
+			return nil, &Drop{Stage: StageEpochKey, Reason: ReasonSecond, Agent: e.f.ids[i]}
 		}
 		return nil, nil
 	}
-	if r := k.check(e.c, i, e.h, e.proposalHash); r != "" {
-		return nil, &Drop{Stage: StageEpochKey, Reason: r, Agent: e.c.ids[i]}
+	if r := k.check(e.f, i, e.h, e.proposalHash); r != "" {
+		return nil, &Drop{Stage: StageEpochKey, Reason: r, Agent: e.f.ids[i]}
 	}
 	e.epochKeys[i] = bytes.Clone(raw)
 	if e.phase != StageEpochKey || len(e.missing(e.epochKeys)) > 0 {
 		return nil, nil
+	}
+	if e.f.several() {
+		return e.askCoins(), nil
 	}
 	e.root = epochRoot(e.epochKeys)
 	ro := &rosterMsg{header: e.h, Root: e.root, Keys: e.epochKeys}

@@ -14,6 +14,8 @@ type Stage string
 const (
 	StageProposal    Stage = "Proposal"
 	StageEpochKey    Stage = "EpochKey"
+	StageCommitments Stage = "Commitments"
+	StageCoin        Stage = "Coin"
 	StageRoster      Stage = "Roster"
 	StageCtList      Stage = "CtList"
 	StageConfirm     Stage = "Confirm"
@@ -22,6 +24,7 @@ const (
 	StageRoundStart  Stage = "RoundStart"
 	StageReport      Stage = "Report"
 	StageVote        Stage = "Vote"
+	StageManifest    Stage = "Manifest"
 	StageCertificate Stage = "Certificate"
 	StageShares      Stage = "Shares"
 	StageUnmask      Stage = "Unmask"

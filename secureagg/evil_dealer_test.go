@@ -88,8 +88,8 @@ func TestEvilDealer(t *testing.T) {
 		}
 		v, _ := parseVote(out.Send[0])
 		h, set := &m.rd.h, w.round
-		key := blobKey(&m.ep.chain.keys[2], 2, 1, &h.Ctx, &set.reports[2].report.Salt)
-		v.Complaints = []complaint{m.complain(h, 2, &set.reports[2].digest.Root, &key)}
+		key := blobKey(&m.ep.chain.keys[2], 2, 1, &h.Ctx, &set.parts[0].reports[2].report.Salt)
+		v.Complaints = []complaint{m.complain(h, 2, &set.parts[0].reports[2].digest.Root, &key)}
 		_, _, err = w.round.Vote(w.agents[1].id, v.encode())
 		w.wantDrop(err, ReasonComplaints, 1)
 		v.Complaints[0].Sig[0] ^= 1
@@ -123,7 +123,7 @@ func TestEvilDealer(t *testing.T) {
 			}
 			m := w.agents[2].m
 			y := input(2, 1)
-			r, err := deal(&m.rd.h, m.c.params, 2, m.ep.chain.keys, y, seeded(t, "evil", 2))
+			r, err := deal(m.c, 2, &m.rd.h, m.rd.all, m.ep.chain.keys, y, seeded(t, "evil", 2))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,8 +194,8 @@ func TestEvilSharesOfAbsentDealer(t *testing.T) {
 	w.pump()
 	s := &shares{header: w.round.h, N: 4, Online: bitmap{0x07}, Dealers: bitmap{0x0f}, Sig: make([]byte, id.SignatureSize)}
 	for j := range 4 {
-		want := secretsOf(j, 4, &s.Online)
-		d := releasedD{Proof: make([]digest, proofSize(4, want))}
+		want := secretsOf(j, 4, &s.Online, new(bitmap))
+		d := releasedD{Slots: 4, Want: *want, Proof: make([]digest, proofSize(4, want))}
 		for range want.count() {
 			d.Shares, d.Salts = append(d.Shares, make([]byte, elementSize)), append(d.Salts, digest{})
 		}
@@ -277,9 +277,9 @@ func TestEvilClose(t *testing.T) {
 func TestEvilAbortCertificates(t *testing.T) {
 	w := reported(t, 4, nil)
 	sign := func(h header, n int) *abortCert {
-		c := &abortCert{header: h, N: 4}
+		c := &abortCert{header: h, Ns: []int{4}, Closes: make([][]memberSig, 1)}
 		for i := range n {
-			c.Closes = append(c.Closes, memberSig{i, w.agents[i].cfg.Key.Sign(id.LabelClose, closeBody(&h, i))})
+			c.Closes[0] = append(c.Closes[0], memberSig{i, w.agents[i].cfg.Key.Sign(id.LabelClose, closeBody(&h, i))})
 		}
 		return c
 	}
@@ -287,7 +287,7 @@ func TestEvilAbortCertificates(t *testing.T) {
 	_, err := m.Handle(sign(w.round.h, 2).encode())
 	w.wantAbort(err, StageClose, ReasonQuorum, -1)
 	bad := sign(w.round.h, 3)
-	bad.Closes[1].Sig[0] ^= 1
+	bad.Closes[0][1].Sig[0] ^= 1
 	_, err = m.Handle(bad.encode())
 	w.wantAbort(err, StageClose, ReasonSignature, 1)
 	other := w.round.h

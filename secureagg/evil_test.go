@@ -53,7 +53,7 @@ func reported(t *testing.T, n int, evil map[int]func(*report)) *world {
 			continue
 		}
 		y := input(i, 1)
-		r, err := deal(&a.m.rd.h, a.m.c.params, i, a.m.ep.chain.keys, y, seeded(t, "evil", i))
+		r, err := deal(a.m.c, i, &a.m.rd.h, a.m.rd.all, a.m.ep.chain.keys, y, seeded(t, "evil", i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -319,8 +319,8 @@ func TestEvilRoundStart(t *testing.T) {
 		t.Fatal("attempt 257 of 256")
 	}
 	lax := *w.epoch
-	c := *lax.c
-	c.maxRounds, lax.c = 1000, &c
+	f := *lax.f
+	f.maxRounds, lax.f = 1000, &f
 	beyond, err := lax.NewRound(far)
 	if err != nil {
 		t.Fatal(err)

@@ -205,9 +205,9 @@ func derivations() map[string]string {
 		put(fmt.Sprintf("share %d of 5, threshold 4", u+1), b[:])
 	}
 	h := header{Run: id.RunID{1}, Epoch: 9}
-	key := pairKey(&h, &digest{10}, 1, 2, &secret{3}, &secret{4}, []byte("ek lo"), []byte("ek hi"), []byte("ct lo"), []byte("ct hi"))
+	key := pairKey(&h, &digest{10}, []byte{1}, []byte{2}, &secret{3}, &secret{4}, []byte("ek lo"), []byte("ek hi"), []byte("ct lo"), []byte("ct hi"))
 	put("CK^0", key[:])
-	tag := confirmTag(&key, 2, 1)
+	tag := confirmTag(&key, []byte{2}, []byte{1})
 	put("confirm 2 to 1", tag[:])
 	c := chain{keys: []secret{key}}
 	c.advance(3)
@@ -220,7 +220,7 @@ func derivations() map[string]string {
 	leaves := shareLeaves(2, b[:], bytes.Repeat([]byte{1}, 5*32))
 	root := merkleRoot(leaves)
 	put("share tree of member 2", root[:])
-	com := pairCommitment(&ctx, 2, 1, b[:])
+	com := pairCommitment(&ctx, []byte{1}, []byte{2}, b[:])
 	put("pair commitment 1, 2", com[:])
 	com = selfCommitment(&ctx, b[:])
 	put("self commitment", com[:])
@@ -243,7 +243,7 @@ func TestVectors(t *testing.T) {
 	if err := json.Unmarshal(raw, &v); err != nil {
 		t.Fatal(err)
 	}
-	if len(v.Messages) != int(kindEnd)-1 || len(v.Rejects) < len(v.Messages)+len(v.Values) || len(v.Values) < 15 {
+	if len(v.Messages) != int(KindRekey) || len(v.Rejects) < len(v.Messages)+len(v.Values) || len(v.Values) < 15 {
 		t.Fatalf("the corpus is thin: %d messages, %d rejects, %d values", len(v.Messages), len(v.Rejects), len(v.Values))
 	}
 	got := derivations()

@@ -13,18 +13,19 @@ import (
 // Keys of the journal. The values are read back by RestoreMember only; all but the
 // marks hold secrets or tell of them.
 const (
-	keySeen   = "epoch/seen"   // lowest epoch to accept, highest attempt of the run
-	keyEpoch  = "epoch/state"  // what was agreed in the epoch's setup
-	keyChain  = "epoch/chain"  // chain keys at their index
-	keyMark   = "epoch/mark"   // own highest (r, role)
-	keyMarks  = "epoch/marks"  // highest (r, role) seen of every member
-	keyRound  = "round/state"  // the current attempt
-	keyReport = "round/report" // its report,
-	keyVector = "round/vector" // and masked vector
-	keyVote   = "round/vote"   // vote and opened shares
-	keyShares = "round/shares" // what was released
-	keyClose  = "round/close"  // the sent Close
-	keyLast   = "round/last"   // last reported attempt and its outcome
+	keySeen     = "epoch/seen"     // lowest epoch to accept, highest attempt of the run
+	keyEpoch    = "epoch/state"    // what was agreed in the epoch's setup
+	keyChain    = "epoch/chain"    // chain keys at their index
+	keyMark     = "epoch/mark"     // own highest (r, role)
+	keyMarks    = "epoch/marks"    // highest (r, role) seen of every member
+	keyRound    = "round/state"    // the current attempt
+	keyReport   = "round/report"   // its report,
+	keyVector   = "round/vector"   // and masked vector
+	keyVote     = "round/vote"     // vote and opened shares
+	keyManifest = "round/manifest" // vote for the sets of all cohorts
+	keyShares   = "round/shares"   // what was released
+	keyClose    = "round/close"    // the sent Close
+	keyLast     = "round/last"     // last reported attempt and its outcome
 )
 
 const journalVersion = 1
@@ -108,7 +109,7 @@ func (m *Member) mark(out *Output, used consumed, change func(*trainedMark)) {
 // settle records the outcome of the last reported attempt when h is its header.
 func (m *Member) settle(h *header, o outcome, verify func() error) (Output, error) {
 	l := m.last
-	if l == nil || l.run != h.Run || l.epoch != h.Epoch || l.r != h.R || l.ctx != h.Ctx || l.roster != m.c.roster || l.outcome != outcomeUnknown {
+	if l == nil || l.run != h.Run || l.epoch != h.Epoch || l.r != h.R || l.ctx != h.Ctx || l.roster != m.f.roster || l.outcome != outcomeUnknown {
 		return Output{}, ErrStale
 	}
 	if err := verify(); err != nil {
@@ -154,6 +155,10 @@ func (m *Member) epochRecord() []byte {
 	b.AddBytes(m.c.charter[:])
 	b.AddBytes(ep.proposal[:])
 	b.AddBytes(ep.root[:])
+	if m.f.several() {
+		b.AddBytes(ep.keysRoot[:])
+		b.AddBytes(ep.rho[:])
+	}
 	b.AddUint8(uint8(len(ep.listRoots)))
 	addDigests(b, ep.listRoots)
 	b.AddUint24LengthPrefixed(func(c *cryptobyte.Builder) { c.AddBytes(ep.confirm) })
@@ -199,8 +204,9 @@ func (m *Member) roundRecord() []byte {
 	return b.BytesOrPanic()
 }
 
-func (v *castVote) bytes(n int) []byte {
-	b := newBuilder(128 + len(v.msg) + v.online.count()*(32+n*elementSize))
+func (v *castVote) bytes(c *cohort) []byte {
+	n := c.params.N
+	b := newBuilder(128 + len(v.msg) + v.online.count()*plainSize(maxSlots))
 	b.AddUint8(journalVersion)
 	addBitmap(b, &v.online, n)
 	b.AddBytes(v.digests[:])
@@ -218,15 +224,16 @@ func (v *castVote) bytes(n int) []byte {
 	return b.BytesOrPanic()
 }
 
-func (v *castVote) parse(b []byte, n int) bool {
+func (v *castVote) parse(b []byte, c *cohort) bool {
 	s := cryptobyte.String(b)
+	n := c.params.N
 	var opened bitmap
 	if !readVersion(&s) || !readBitmap(&s, &v.online, n) || !readDigest(&s, &v.digests) || !readBitmap(&s, &opened, n) {
 		return false
 	}
 	v.opened = make([][]byte, n)
 	for _, i := range opened.members() {
-		v.opened[i] = make([]byte, 32+n*elementSize)
+		v.opened[i] = make([]byte, plainSize(c.slots(i)))
 		if !s.CopyBytes(v.opened[i]) {
 			return false
 		}
@@ -273,7 +280,7 @@ func RestoreMember(cfg MemberConfig, get func(key string) ([]byte, bool)) (*Memb
 	m.highR = highR
 	if m.lowest > lowest || !m.restoreEpoch(lowest-1) || !m.restoreRound() {
 		m.ep, m.rd, m.own = nil, nil, mark{}
-		r := &rekey{header: header{Run: cfg.Run, Epoch: m.lowest - 1}, Agent: m.c.ids[m.self], Cause: rekeyKeysLost}
+		r := &rekey{header: header{Run: cfg.Run, Epoch: m.lowest - 1}, Agent: m.f.ids[m.index], Cause: rekeyKeysLost}
 		r.Sig = cfg.Key.Sign(id.LabelRekey, r.body())
 		m.out = &reentering{rekey: r.encode()}
 		return m, nil
@@ -291,20 +298,29 @@ func (m *Member) restoreEpoch(number uint64) bool {
 	if !ok1 || !ok2 {
 		return false
 	}
-	n := m.c.params.N
-	ep := &memberEpoch{marks: make([]mark, n), chain: chain{keys: make([]secret, n)}}
+	ep := new(memberEpoch)
 	s := cryptobyte.String(state)
 	var run id.RunID
 	var roster id.RosterHash
 	var charter id.CharterHash
 	var stage uint8
-	var count int
+	var count uint8
 	var conf, rdy cryptobyte.String
 	if !readVersion(&s) || !s.CopyBytes(run[:]) || run != m.cfg.Run || !s.ReadUint64(&ep.number) || ep.number != number ||
 		!s.ReadUint64(&ep.start) || !s.ReadUint8(&stage) ||
-		!s.CopyBytes(roster[:]) || roster != m.c.roster || !s.CopyBytes(charter[:]) || charter != m.c.charter ||
-		!readDigest(&s, &ep.proposal) || !readDigest(&s, &ep.root) ||
-		!readCount(&s, &count) || count != n || !readDigests(&s, &ep.listRoots, n) ||
+		!s.CopyBytes(roster[:]) || roster != m.f.roster || !s.CopyBytes(charter[:]) || charter != m.f.charter ||
+		!readDigest(&s, &ep.proposal) || !readDigest(&s, &ep.root) {
+		return false
+	}
+	if m.f.several() {
+		if !readDigest(&s, &ep.keysRoot) || !readDigest(&s, &ep.rho) || coinRoot(&ep.keysRoot, &ep.rho) != ep.root {
+			return false
+		}
+		m.enter(m.f.arrange(&ep.rho))
+	}
+	n := m.c.slots(m.self)
+	ep.marks, ep.chain.keys = make([]mark, m.c.params.N), make([]secret, n)
+	if !s.ReadUint8(&count) || int(count) != n || !readDigests(&s, &ep.listRoots, n) ||
 		!s.ReadUint24LengthPrefixed(&conf) || !s.ReadUint24LengthPrefixed(&rdy) || !s.Empty() {
 		return false
 	}
@@ -332,12 +348,7 @@ func (m *Member) restoreEpoch(number uint64) bool {
 	}
 	m.ep = ep
 	if ep.stage == StageConfirm {
-		ep.expect = make([][tagSize]byte, n)
-		for j := range n {
-			if j != m.self {
-				ep.expect[j] = confirmTag(&ep.chain.keys[j], j, m.self)
-			}
-		}
+		m.expectTags()
 	}
 	return m.restoreMarks(number)
 }
@@ -384,7 +395,7 @@ func (m *Member) restoreRound() bool {
 	if !ok || rs.Epoch != m.ep.number || rs.Root != m.ep.root || rs.R < m.ep.start {
 		return false
 	}
-	rd := &memberRound{h: rs.header, inputs: rs.Inputs, start: bytes.Clone(start),
+	rd := &memberRound{h: m.c.attempt(rs.header), all: rs.Ctx, inputs: rs.Inputs, start: bytes.Clone(start),
 		open: flags&1 != 0, canReport: false, over: flags&4 != 0}
 	if at := rs.R - m.ep.start; m.ep.chain.index != at && m.ep.chain.index != at+1 {
 		return false
@@ -398,7 +409,13 @@ func (m *Member) restoreRound() bool {
 	}
 	if b, ok := m.get(keyVote); ok {
 		rd.vote = new(castVote)
-		if !rd.vote.parse(b, m.c.params.N) {
+		if !rd.vote.parse(b, m.c) {
+			return false
+		}
+	}
+	if b, ok := m.get(keyManifest); ok {
+		rd.manifest = new(castManifest)
+		if !rd.manifest.parse(b) {
 			return false
 		}
 	}

@@ -18,6 +18,8 @@ type MemberConfig struct {
 	Run      id.RunID
 	MinEpoch uint64    // lowest epoch to accept, if other records know better than the journal
 	Rand     io.Reader // crypto/rand.Reader
+
+	limit int // largest cohort; zero but in tests
 }
 
 // Record is one write of the agent's journal; a nil Value deletes the key. Values
@@ -108,8 +110,11 @@ type (
 // a time. One goroutine owns it. After an error its state is unchanged.
 type Member struct {
 	cfg    MemberConfig
-	c      *cohort
-	self   int
+	f      *membership
+	index  int     // in the federation
+	l      *layout // nil while several cohorts are not drawn
+	c      *cohort // of l
+	self   int     // in the cohort
 	server id.PublicKey
 	get    func(string) ([]byte, bool)
 	counts map[digest]trainedMark // of this member's own reports; see trained
@@ -132,6 +137,11 @@ type memberEpoch struct {
 	proposal      digest
 	epochKey      []byte
 
+	coin        digest // this member's share of the public coin; zero with one cohort
+	keysRoot    digest // over all E1
+	commitments []commitment
+	rho         digest // the public coin; zero with one cohort
+
 	dk     []byte // X-Wing decapsulation seed
 	eks    [][]byte
 	cts    [][]byte
@@ -149,7 +159,8 @@ type memberEpoch struct {
 
 // memberRound is what a member holds of its current attempt.
 type memberRound struct {
-	h         header
+	h         header // of this member's cohort
+	all       id.Ctx // of all cohorts
 	inputs    RoundInputs
 	start     []byte
 	open      bool // accepted through Open, not only closed
@@ -157,6 +168,7 @@ type memberRound struct {
 	report    []byte
 	vector    []uint32
 	vote      *castVote
+	manifest  *castManifest
 	shares    []byte // the sent Shares
 	close     []byte // the sent Close
 	over      bool   // an abort certificate was seen
@@ -175,21 +187,30 @@ func newMember(cfg MemberConfig, get func(string) ([]byte, bool)) (*Member, erro
 	if cfg.Key == nil || cfg.Charter == nil || cfg.Roster == nil || cfg.Rand == nil {
 		return nil, errors.New("secureagg: a member needs a key, a charter, a roster and randomness")
 	}
-	c, err := newCohort(cfg.Charter, cfg.Roster)
+	f, err := newMembership(cfg.Charter, cfg.Roster, cfg.limit)
 	if err != nil {
 		return nil, err
 	}
 	pub := cfg.Key.Public()
-	self := c.index(pub.AgentID())
-	if self < 0 {
+	index := f.index(pub.AgentID())
+	if index < 0 {
 		return nil, errors.New("secureagg: this agent is not on the roster")
 	}
-	m := &Member{cfg: cfg, c: c, self: self, server: cfg.Server, get: get,
+	m := &Member{cfg: cfg, f: f, index: index, server: cfg.Server, get: get,
 		counts: make(map[digest]trainedMark), lowest: max(cfg.MinEpoch, 1)}
 	if m.server.IsZero() {
-		m.server = c.server
+		m.server = f.server
+	}
+	if !f.several() {
+		m.enter(f.arrange(nil))
 	}
 	return m, nil
+}
+
+// enter takes this member's place in an epoch's cohorts.
+func (m *Member) enter(l *layout) {
+	at := l.places[m.index]
+	m.l, m.c, m.self = l, l.cohorts[at.cohort], at.member
 }
 
 // Epoch returns the number of the current epoch, zero without one.
@@ -215,7 +236,7 @@ func (m *Member) Attempt() uint64 {
 func (m *Member) Out() bool { return m.out != nil }
 
 // String, Format and LogValue show nothing but the agent's name.
-func (m *Member) String() string { return "secureagg.Member(" + m.c.ids[m.self].Short() + ")" }
+func (m *Member) String() string { return "secureagg.Member(" + m.f.ids[m.index].Short() + ")" }
 
 // Format implements fmt.Formatter.
 func (m *Member) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
@@ -223,7 +244,14 @@ func (m *Member) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
 // LogValue implements slog.LogValuer.
 func (m *Member) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
+// epochHeader begins messages of all cohorts, cohortHeader those of this member's.
 func (m *Member) epochHeader() header { return header{Run: m.cfg.Run, Epoch: m.ep.number} }
+
+func (m *Member) cohortHeader() header {
+	h := m.epochHeader()
+	h.Cohort = m.c.number
+	return h
+}
 
 func resend(b []byte) (Output, error) {
 	if b == nil {
@@ -236,7 +264,7 @@ func resend(b []byte) (Output, error) {
 // the epoch or attempt must end; its Output may still hold a Rekey to send. ErrOut,
 // ErrStale and ErrNotOpen leave everything as it was.
 func (m *Member) Handle(msg []byte) (Output, error) {
-	v, err := parseMessage(msg)
+	v, err := m.f.parse(msg)
 	if err != nil {
 		return Output{}, err
 	}
@@ -247,6 +275,8 @@ func (m *Member) Handle(msg []byte) (Output, error) {
 		return m.handleReentry(v)
 	case *floor:
 		return m.handleFloor(v)
+	case *commitments:
+		return m.inEpoch(&v.header, func() (Output, error) { return m.handleCommitments(v) })
 	case *rosterMsg:
 		return m.inEpoch(&v.header, func() (Output, error) { return m.handleRoster(v) })
 	case *ctDelivery:
@@ -259,6 +289,10 @@ func (m *Member) Handle(msg []byte) (Output, error) {
 		return m.inEpoch(&v.header, func() (Output, error) { return m.handleReadySet(v) })
 	case *onlineSet:
 		return m.inEpoch(&v.header, func() (Output, error) { return m.handleOnlineSet(v) })
+	case *manifest:
+		return m.inEpoch(&v.header, func() (Output, error) { return m.handleManifest(v) })
+	case *manifestCert:
+		return m.outcome(&v.header, func() (Output, error) { return m.handleManifestCert(v, msg) })
 	case *certificate:
 		return m.outcome(&v.header, func() (Output, error) { return m.handleCertificate(v, msg) })
 	case *abortCert:
@@ -307,6 +341,9 @@ func (m *Member) leaveEpoch(out *Output) {
 	}
 	m.leaveRound(out)
 	m.ep, m.rd, m.out, m.own, m.noReport = nil, nil, nil, mark{}, 0
+	if m.f.several() {
+		m.l, m.c = nil, nil
+	}
 	out.remove(keyEpoch, keyChain, keyMark, keyMarks, keyRound)
 }
 
@@ -317,6 +354,9 @@ func (m *Member) leaveRound(out *Output) {
 			rd.vote.erase()
 		}
 		out.remove(keyReport, keyVector, keyVote, keyShares, keyClose)
+		if m.f.several() {
+			out.remove(keyManifest)
+		}
 	}
 	m.rd = nil
 }

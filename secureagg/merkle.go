@@ -97,11 +97,21 @@ func rootRange(at, n int, want *bitmap, leaf func(int) digest, proof *[]digest) 
 	return nodeHash(&l, &r)
 }
 
-// bitmap is a set of members by index.
-type bitmap [MaxMembers / 8]byte
+// bitmap is a set of members by index, or of a member's slots.
+type bitmap [(maxSlots + 7) / 8]byte
 
 func (s *bitmap) has(i int) bool { return s[i/8]&(1<<(i%8)) != 0 }
 func (s *bitmap) add(i int)      { s[i/8] |= 1 << (i % 8) }
+
+// octet is the byte of the eight members from i on, which need not be aligned.
+func (s *bitmap) octet(i int) (v byte) {
+	for k := range 8 {
+		if i+k < maxSlots && s.has(i+k) {
+			v |= 1 << k
+		}
+	}
+	return v
+}
 
 func (s *bitmap) count() (n int) {
 	for _, b := range s {
@@ -123,7 +133,7 @@ func (s *bitmap) any(from, to int) bool {
 // members lists s in ascending order.
 func (s *bitmap) members() []int {
 	var m []int
-	for i := range MaxMembers {
+	for i := range maxSlots {
 		if s.has(i) {
 			m = append(m, i)
 		}

@@ -18,6 +18,7 @@ type onlineSet struct {
 }
 
 type dealt struct {
+	Slots  int // of the dealer
 	Digest reportDigest
 	Leaf   reportLeaf
 	Path   []digest
@@ -25,13 +26,14 @@ type dealt struct {
 }
 
 func (o *onlineSet) encode() []byte {
-	b := newBuilder(headerSize + 64 + len(o.Dealt)*(reportDigestSize+reportLeafSize+7*32+blobSize(o.N)))
+	b := newBuilder(headerSize + 64 + len(o.Dealt)*(reportDigestSize+reportLeafSize+7*32+blobSize(maxSlots)))
 	o.add(b, KindOnlineSet)
 	b.AddUint8(uint8(o.N))
 	b.AddUint8(uint8(o.To))
 	addBitmap(b, &o.Online, o.N)
 	for i := range o.Dealt {
 		d := &o.Dealt[i]
+		addSlots(b, &o.header, o.N, d.Slots)
 		d.Digest.add(b)
 		d.Leaf.add(b)
 		addDigests(b, d.Path)
@@ -48,13 +50,13 @@ func parseOnlineSet(b []byte) (*onlineSet, bool) {
 	}
 	path := proofSize(o.N, only(o.To))
 	count := o.Online.count()
-	if len(s) != count*(reportDigestSize+reportLeafSize+32*path+blobSize(o.N)) {
+	if len(s) < count*(reportDigestSize+reportLeafSize+32*path+blobSize(o.N)) {
 		return nil, false
 	}
 	o.Dealt = make([]dealt, count)
 	for i := range o.Dealt {
 		d := &o.Dealt[i]
-		if !d.Digest.read(&s) || !d.Leaf.read(&s) || !readDigests(&s, &d.Path, path) || !s.ReadBytes(&d.Blob, blobSize(o.N)) {
+		if !readSlots(&s, &o.header, o.N, &d.Slots) || !d.Digest.read(&s) || !d.Leaf.read(&s) || !readDigests(&s, &d.Path, path) || !s.ReadBytes(&d.Blob, blobSize(d.Slots)) {
 			return nil, false
 		}
 	}
@@ -72,8 +74,8 @@ func (o *onlineSet) digests() digest {
 
 func setHash(s *bitmap, n int) digest { return hashParts("set", []byte{byte(n)}, s[:(n+7)/8]) }
 
-// openBlob opens dealer i's blob for u with its key and checks what it holds
-// against the dealer's commitment. Nil means that the dealer cheated.
+// openBlob opens the blob for u of dealer i, which has n slots, with its key and checks
+// what it holds against the dealer's commitment. Nil means that the dealer cheated.
 func openBlob(h *header, i, u, n int, key *secret, leaf *reportLeaf, blob []byte) []byte {
 	plain, err := blobAEAD(key).Open(nil, zeroNonce[:], blob, blobAD(h, i, u))
 	if err != nil {
@@ -131,6 +133,11 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 	if o.Online.count() < m.c.params.MinRelease {
 		return refuse(ReasonBelowMinimum, -1, "")
 	}
+	for k, i := range o.Online.members() {
+		if o.Dealt[k].Slots != m.c.slots(i) {
+			return refuse(ReasonMismatch, -1, "a blob is of another length than its dealer's")
+		}
+	}
 	v := &castVote{online: o.Online, digests: digests, opened: make([][]byte, n)}
 	msg := &vote{header: rd.h, N: n, Member: m.self, Set: setHash(&o.Online, n), Digests: digests}
 	for k, i := range o.Online.members() {
@@ -146,7 +153,7 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 		}
 		key := blobKey(&m.ep.chain.keys[i], i, m.self, &rd.h.Ctx, &d.Digest.Salt)
 		if d.Leaf.KeyHash == hashParts("blobkey", key[:]) {
-			v.opened[i] = openBlob(&rd.h, i, m.self, n, &key, &d.Leaf, d.Blob)
+			v.opened[i] = openBlob(&rd.h, i, m.self, d.Slots, &key, &d.Leaf, d.Blob)
 		}
 		if v.opened[i] == nil {
 			msg.Complaints = append(msg.Complaints, m.complain(&rd.h, i, &d.Digest.Root, &key))
@@ -162,118 +169,162 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 	}
 	m.sign(&out, roleVote)
 	out.put(keyMarks, m.marksRecord())
-	out.put(keyVote, v.bytes(n))
+	out.put(keyVote, v.bytes(m.c))
 	out.Send = [][]byte{v.msg}
-	out.Event = &Voted{R: rd.h.R, Online: m.agents(&o.Online), Complaints: len(msg.Complaints)}
+	out.Event = &Voted{R: rd.h.R, Online: m.c.agents(&o.Online), Complaints: len(msg.Complaints)}
 	return out, nil
 }
 
-func (m *Member) agents(s *bitmap) []id.AgentID { return m.c.agents(s) }
-
-func (c *cohort) agents(s *bitmap) []id.AgentID {
-	var out []id.AgentID
-	for _, i := range s.members() {
-		out = append(out, c.ids[i])
-	}
-	return out
-}
-
-// CloseCollection fixes the online set: all accepted reports. Persist set, then
-// send out. Below the minimum it is an *Abort, and the attempt must be closed
-// (AskClose). Calling it again returns the same.
+// CloseCollection fixes the online sets: all accepted reports. Persist set, then
+// send out. A cohort below its minimum stays outside; with too few cohorts, and so
+// with the only one, it is an *Abort, and the attempt must be closed (AskClose).
+// Calling it again returns the same.
 func (r *Round) CloseCollection() (set []byte, out []Outgoing, err error) {
 	if r.abortCert != nil {
 		return nil, nil, ErrStale
 	}
-	if r.set != nil {
-		return r.setRecord(), r.onlineSets(), nil
-	}
-	var o bitmap
-	for i, h := range r.reports {
-		if h != nil {
-			o.add(i)
-		}
-	}
-	return r.fix(o)
-}
-
-func (r *Round) fix(o bitmap) (set []byte, out []Outgoing, err error) {
-	if o.count() < r.e.c.params.MinRelease {
-		return nil, nil, r.abort(StageReport, ReasonBelowMinimum, -1, "")
-	}
-	// Two honest ends of a pair derive one seed and so commit alike. If they differ the
-	// masks would not cancel; which of the two cheated cannot be told.
-	in := o.members()
-	for a, i := range in {
-		for _, j := range in[a+1:] {
-			if r.reports[i].report.Coms[j] != r.reports[j].report.Coms[i] {
-				ab := r.abort(StageReport, ReasonPair, i, "or the other agent of the pair")
-				ab.Accuser = r.e.c.ids[j]
-				return nil, nil, ab
+	if !r.closed {
+		sets := make([]bitmap, len(r.parts))
+		for k, p := range r.parts {
+			for i, h := range p.reports {
+				if h != nil {
+					sets[k].add(i)
+				}
 			}
 		}
+		if err := r.fix(sets); err != nil {
+			return nil, nil, err
+		}
 	}
-	r.set = &o
-	for _, i := range in {
-		r.digests = append(r.digests, dealt{Digest: *r.reports[i].digest})
-	}
-	r.digestsHash = (&onlineSet{Dealt: r.digests}).digests()
 	return r.setRecord(), r.onlineSets(), nil
 }
 
-// setRecord is what the server persists: header, N, set, H(digests).
+// fix takes the set of each cohort; a cohort with too few stays outside.
+func (r *Round) fix(sets []bitmap) error {
+	inside := 0
+	for k, p := range r.parts {
+		if sets[k].count() >= p.c.params.MinRelease {
+			inside++
+		}
+	}
+	if !r.e.f.enough(inside) {
+		return r.abort(StageReport, ReasonBelowMinimum, id.AgentID{}, "")
+	}
+	in := func(p *part, i int) bool {
+		return sets[p.place].count() >= p.c.params.MinRelease && sets[p.place].has(i)
+	}
+	// Two honest ends of a pair derive one seed and so commit alike. If they differ the
+	// masks would not cancel; which of the two cheated cannot be told.
+	for _, p := range r.parts {
+		for i := range p.reports {
+			for slot := range p.c.slots(i) {
+				if slot == i || !in(p, i) || !p.c.before(i, slot) {
+					continue
+				}
+				other := r.e.layout.opposite(end{p.c, i, slot})
+				q := r.parts[other.place()]
+				if in(q, other.member) && p.reports[i].report.Coms[slot] != q.reports[other.member].report.Coms[other.slot] {
+					ab := r.abort(StageReport, ReasonPair, p.c.ids[i], "or the other agent of the pair")
+					ab.Accuser = other.ids[other.member]
+					return ab
+				}
+			}
+		}
+	}
+	r.closed = true
+	for k, p := range r.parts {
+		if sets[k].count() >= p.c.params.MinRelease {
+			p.fix(sets[k])
+		}
+	}
+	return nil
+}
+
+func (p *part) fix(o bitmap) {
+	p.set = &o
+	for _, i := range o.members() {
+		p.digests = append(p.digests, dealt{Digest: *p.reports[i].digest})
+	}
+	p.digestsHash = (&onlineSet{Dealt: p.digests}).digests()
+}
+
+// setRecord is what the server persists: header, N, set, H(digests) of each cohort,
+// the set empty for a cohort that stays outside.
 func (r *Round) setRecord() []byte {
 	b := newBuilder(headerSize + 64)
-	r.h.add(b, KindOnlineSet)
-	b.AddUint8(uint8(r.e.c.params.N))
-	addBitmap(b, r.set, r.e.c.params.N)
-	b.AddBytes(r.digestsHash[:])
+	for _, p := range r.parts {
+		var o bitmap
+		if p.set != nil {
+			o = *p.set
+		}
+		p.h.add(b, KindOnlineSet)
+		b.AddUint8(uint8(p.c.params.N))
+		addBitmap(b, &o, p.c.params.N)
+		b.AddBytes(p.digestsHash[:])
+	}
 	return b.BytesOrPanic()
 }
 
-// RestoreSet fixes the persisted set after a restart, once the stored reports were
-// accepted again. Reports outside it stay outside.
+// RestoreSet fixes the persisted sets after a restart, once the stored reports were
+// accepted again. Reports outside them stay outside.
 func (r *Round) RestoreSet(set []byte) ([]Outgoing, error) {
 	s := cryptobyte.String(set)
-	var h header
-	var n int
-	var o bitmap
-	var d digest
-	if !h.read(&s, KindOnlineSet, true) || !readCount(&s, &n) || !readBitmap(&s, &o, n) || !readDigest(&s, &d) || !s.Empty() {
-		return nil, errMalformed
-	}
-	if h != r.h || n != r.e.c.params.N || r.set != nil {
-		return nil, ErrStale
-	}
-	for _, i := range o.members() {
-		if r.reports[i] == nil {
-			return nil, &Drop{Stage: StageReport, Reason: ReasonMismatch, Agent: r.e.c.ids[i], Detail: "the stored set holds a report that is not stored"}
+	sets := make([]bitmap, len(r.parts))
+	want := make([]digest, len(r.parts))
+	for k, p := range r.parts {
+		var h header
+		var n int
+		if !h.read(&s, KindOnlineSet, true) || !readCount(&s, &n) || !readBitmap(&s, &sets[k], n) || !readDigest(&s, &want[k]) {
+			return nil, errMalformed
+		}
+		if h != p.h || n != p.c.params.N || r.closed {
+			return nil, ErrStale
+		}
+		for _, i := range sets[k].members() {
+			if p.reports[i] == nil {
+				return nil, &Drop{Stage: StageReport, Reason: ReasonMismatch, Agent: p.c.ids[i], Detail: "the stored set holds a report that is not stored"}
+			}
 		}
 	}
-	_, out, err := r.fix(o)
-	if err == nil && r.digestsHash != d {
-		r.set, r.digests = nil, nil
-		return nil, &Drop{Stage: StageReport, Reason: ReasonMismatch, Detail: "the stored set is of other reports"}
+	if !s.Empty() {
+		return nil, errMalformed
 	}
-	return out, err
+	if err := r.fix(sets); err != nil {
+		return nil, err
+	}
+	for k, p := range r.parts {
+		if p.digestsHash != want[k] {
+			r.closed = false
+			for _, q := range r.parts {
+				q.set, q.digests = nil, nil
+			}
+			return nil, &Drop{Stage: StageReport, Reason: ReasonMismatch, Detail: "the stored set is of other reports"}
+		}
+	}
+	return r.onlineSets(), nil
 }
 
 func (r *Round) onlineSets() []Outgoing {
-	out := make([]Outgoing, r.e.c.params.N)
-	for u := range out {
-		out[u] = Outgoing{To: r.e.c.ids[u], Msg: r.onlineSetFor(u)}
+	var out []Outgoing
+	for _, p := range r.parts {
+		if p.set == nil {
+			continue
+		}
+		for u := range p.c.ids {
+			out = append(out, Outgoing{To: p.c.ids[u], Msg: p.onlineSetFor(u)})
+		}
 	}
 	return out
 }
 
-func (r *Round) onlineSetFor(u int) []byte {
-	o := &onlineSet{header: r.h, N: r.e.c.params.N, To: u, Online: *r.set}
-	for _, i := range r.set.members() {
-		h := r.reports[i]
+func (p *part) onlineSetFor(u int) []byte {
+	o := &onlineSet{header: p.h, N: p.c.params.N, To: u, Online: *p.set}
+	for _, i := range p.set.members() {
+		h := p.reports[i]
 		if h.leaves == nil {
 			h.leaves = h.report.topLeaves()
 		}
-		o.Dealt = append(o.Dealt, dealt{Digest: *h.digest, Leaf: h.report.Leaves[u],
+		o.Dealt = append(o.Dealt, dealt{Slots: h.report.Slots, Digest: *h.digest, Leaf: h.report.Leaves[u],
 			Path: appendProof(nil, h.leaves, only(u)), Blob: h.report.Blobs[u]})
 	}
 	return o.encode()

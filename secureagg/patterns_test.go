@@ -67,8 +67,14 @@ func cloneMember(m *Member) *Member {
 
 func cloneRound(r *Round) *Round {
 	c := *r
-	c.reports, c.votes, c.closes = slices.Clone(r.reports), slices.Clone(r.votes), slices.Clone(r.closes)
-	c.released, c.voted, c.complaints = slices.Clone(r.released), slices.Clone(r.voted), slices.Clone(r.complaints)
+	c.parts, c.manifests = slices.Clone(r.parts), slices.Clone(r.manifests)
+	for k, p := range r.parts {
+		q := *p
+		q.r = &c
+		q.reports, q.votes, q.closes = slices.Clone(p.reports), slices.Clone(p.votes), slices.Clone(p.closes)
+		q.released, q.voted, q.complaints = slices.Clone(p.released), slices.Clone(p.voted), slices.Clone(p.complaints)
+		c.parts[k] = &q
+	}
 	return &c
 }
 

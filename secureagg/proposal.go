@@ -25,7 +25,7 @@ func (p *proposal) body() []byte {
 	b.AddBytes(p.Roster[:])
 	b.AddUint64(p.Start)
 	b.AddUint32(p.Cohorts)
-	b.AddUint8(uint8(len(p.Agents)))
+	addMembers(b, p.Cohorts > 1, len(p.Agents))
 	for _, a := range p.Agents {
 		b.AddBytes(a[:])
 	}
@@ -38,9 +38,9 @@ func parseProposal(b []byte) (*proposal, bool) {
 	s := cryptobyte.String(b)
 	p := new(proposal)
 	var n int
-	ok := p.read(&s, KindProposal, false) && readDigest(&s, (*[32]byte)(&p.Charter)) &&
+	ok := p.readGlobal(&s, KindProposal, false) && readDigest(&s, (*[32]byte)(&p.Charter)) &&
 		readDigest(&s, (*[32]byte)(&p.Roster)) && s.ReadUint64(&p.Start) && p.Start != 0 &&
-		s.ReadUint32(&p.Cohorts) && p.Cohorts == 1 && readCount(&s, &n)
+		s.ReadUint32(&p.Cohorts) && p.Cohorts != 0 && p.Cohorts <= MaxCohorts && readMembers(&s, p.Cohorts > 1, &n)
 	for i := 0; ok && i < n; i++ {
 		var a id.AgentID
 		ok = s.CopyBytes(a[:]) && (i == 0 || a.Compare(p.Agents[i-1]) > 0)
@@ -77,17 +77,19 @@ func (m *Member) handleProposal(p *proposal, raw []byte) (Output, error) {
 		return m.askRekey(p.Epoch, rekeyKeysLost)
 	}
 	switch {
-	case p.Charter != m.c.charter:
+	case p.Charter != m.f.charter:
 		return refuse(ReasonCharter, "the epoch is proposed under another charter")
-	case p.Roster != m.c.roster:
+	case p.Roster != m.f.roster:
 		return refuse(ReasonRoster, "the epoch is proposed for another roster than the administrators signed")
-	case len(p.Agents) != m.c.params.N:
+	case int(p.Cohorts) != len(m.f.sizes):
+		return refuse(ReasonMismatch, "the epoch is proposed for another number of cohorts")
+	case len(p.Agents) != len(m.f.ids):
 		return refuse(ReasonRoster, "the candidate list leaves members out")
 	case p.Start <= m.highR:
 		return refuse(ReasonReplay, "the epoch begins at an attempt that is used")
 	}
 	for i, a := range p.Agents {
-		if a != m.c.ids[i] {
+		if a != m.f.ids[i] {
 			return refuse(ReasonRoster, "the candidate list is not the signed roster")
 		}
 	}

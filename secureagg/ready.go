@@ -42,7 +42,7 @@ func parseReady(b []byte) (*ready, bool) {
 	r := new(ready)
 	if !r.read(&s, KindReady, false) || !readCount(&s, &r.N) || !readIndex(&s, &r.Member, r.N) ||
 		!readDigest(&s, &r.Proposal) || !readDigest(&s, (*[32]byte)(&r.Charter)) || !readDigest(&s, &r.Root) ||
-		!readDigest(&s, &r.Rho) || r.Rho != (digest{}) || !readDigest(&s, &r.ListRoot) ||
+		!readDigest(&s, &r.Rho) || !readDigest(&s, &r.ListRoot) ||
 		!s.ReadBytes(&r.Sig, id.HybridSignatureSize) || !s.Empty() {
 		return nil, false
 	}
@@ -102,8 +102,8 @@ func parseReadySet(b []byte) (*readySet, bool) {
 // makeReady is reached with every key confirmed.
 func (m *Member) makeReady() (Output, error) {
 	ep := m.ep
-	r := &ready{header: m.epochHeader(), N: m.c.params.N, Member: m.self, Proposal: ep.proposal,
-		Charter: m.c.charter, Root: ep.root, ListRoot: ep.listRoots[m.self]}
+	r := &ready{header: m.cohortHeader(), N: m.c.params.N, Member: m.self, Proposal: ep.proposal,
+		Charter: m.c.charter, Root: ep.root, Rho: ep.rho, ListRoot: ep.listRoots[m.self]}
 	r.Sig = m.cfg.Key.SignHybrid(id.LabelReady, r.body())
 	ep.ready = r.encode()
 	ep.stage = StageReady
@@ -132,7 +132,7 @@ func (m *Member) handleReadySet(r *readySet) (Output, error) {
 	default:
 		return Output{}, ErrNotOpen
 	}
-	if r.N != m.c.params.N || r.Root != ep.root {
+	if r.header != m.cohortHeader() || r.N != m.c.params.N || r.Root != ep.root {
 		return refuse(ReasonMismatch, -1)
 	}
 	if len(r.Members) < m.c.params.Quorum {
@@ -140,8 +140,8 @@ func (m *Member) handleReadySet(r *readySet) (Output, error) {
 	}
 	for i := range r.Members {
 		e := &r.Members[i]
-		v := &ready{header: m.epochHeader(), N: r.N, Member: e.Member, Proposal: ep.proposal,
-			Charter: m.c.charter, Root: ep.root, ListRoot: e.ListRoot}
+		v := &ready{header: r.header, N: r.N, Member: e.Member, Proposal: ep.proposal,
+			Charter: m.c.charter, Root: ep.root, Rho: ep.rho, ListRoot: e.ListRoot}
 		if m.c.keys[e.Member].VerifyHybrid(id.LabelReady, v.body(), e.Sig) != nil {
 			return refuse(ReasonSignature, e.Member)
 		}
@@ -159,7 +159,7 @@ func (m *Member) handleReadySet(r *readySet) (Output, error) {
 // handleReady collects Readys; the quorum opens the epoch.
 func (e *Epoch) handleReady(i int, r *ready, raw []byte) ([]Outgoing, error) {
 	drop := func(why Reason) ([]Outgoing, error) {
-		return nil, &Drop{Stage: StageReady, Reason: why, Agent: e.c.ids[i]}
+		return nil, &Drop{Stage: StageReady, Reason: why, Agent: e.f.ids[i]}
 	}
 	if prev := e.readys[i]; prev != nil {
 		if !bytes.Equal(prev, raw) {
@@ -171,25 +171,40 @@ func (e *Epoch) handleReady(i int, r *ready, raw []byte) ([]Outgoing, error) {
 		return nil, ErrStale
 	}
 	l, _ := parseCtList(e.ctLists[i])
-	if r.header != e.h || r.N != e.c.params.N || r.Member != i || r.Proposal != e.proposalHash ||
-		r.Charter != e.c.charter || r.Root != e.root || r.ListRoot != merkleRoot(l.leaves()) {
+	c, own := e.at(i)
+	if r.N != c.params.N || r.Member != own || r.Proposal != e.proposalHash ||
+		r.Charter != c.charter || r.Root != e.root || r.Rho != e.rho || r.ListRoot != merkleRoot(l.leaves()) {
 		return drop(ReasonMismatch)
 	}
-	if e.c.keys[i].VerifyHybrid(id.LabelReady, r.body(), r.Sig) != nil {
+	if e.f.keys[i].VerifyHybrid(id.LabelReady, r.body(), r.Sig) != nil {
 		return drop(ReasonSignature)
 	}
 	e.readys[i] = bytes.Clone(raw)
-	if e.phase != StageReady || e.c.params.N-len(e.missing(e.readys)) < e.c.params.Quorum {
+	k := e.layout.places[i].cohort
+	if e.readySets[k] != nil {
 		return nil, nil
 	}
-	set := &readySet{header: e.h, N: e.c.params.N, Root: e.root}
-	for j, b := range e.readys {
-		if b != nil {
+	set := &readySet{header: r.header, N: r.N, Root: e.root}
+	for j, g := range c.members {
+		if b := e.readys[g]; b != nil {
 			v, _ := parseReady(b)
 			set.Members = append(set.Members, readyEntry{Member: j, ListRoot: v.ListRoot, Sig: v.Sig})
 		}
 	}
-	e.readySet = set.encode()
-	e.phase = StageLive
-	return []Outgoing{{Msg: e.readySet}}, nil
+	if len(set.Members) < c.params.Quorum {
+		return nil, nil
+	}
+	e.readySets[k] = set.encode()
+	var out []Outgoing
+	if !e.f.several() {
+		out = []Outgoing{{Msg: e.readySets[k]}}
+	} else {
+		for _, a := range c.ids {
+			out = append(out, Outgoing{To: a, Msg: e.readySets[k]})
+		}
+	}
+	if len(e.missing(e.readySets)) == 0 {
+		e.phase = StageLive
+	}
+	return out, nil
 }

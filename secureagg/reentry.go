@@ -19,8 +19,12 @@ const (
 	roleVote
 	roleClose
 	roleRelease
+	roleManifest // its vote for the sets of all cohorts, between vote and close
 	roleEnd
 )
+
+// rank is a role's place in the order.
+func (r role) rank() int { return [roleEnd]int{0, 1, 2, 4, 5, 3}[r] }
 
 // mark is a point (r, role) of an epoch.
 type mark struct {
@@ -28,7 +32,7 @@ type mark struct {
 	Role role
 }
 
-func (a mark) less(b mark) bool { return a.R < b.R || a.R == b.R && a.Role < b.Role }
+func (a mark) less(b mark) bool { return a.R < b.R || a.R == b.R && a.Role.rank() < b.Role.rank() }
 
 // sign raises this member's own mark, which the journal keeps for the whole epoch.
 func (m *Member) sign(out *Output, what role) {
@@ -144,7 +148,7 @@ func (m *Member) rekeyReason() string {
 
 // beginReentry puts a restored member out.
 func (m *Member) beginReentry() error {
-	r := &reentry{header: m.epochHeader(), Agent: m.c.ids[m.self]}
+	r := &reentry{header: m.cohortHeader(), Agent: m.c.ids[m.self]}
 	if _, err := io.ReadFull(m.cfg.Rand, r.Nonce[:]); err != nil {
 		return fmt.Errorf("secureagg: draw a nonce: %w", err)
 	}
@@ -155,7 +159,7 @@ func (m *Member) beginReentry() error {
 
 // handleReentry answers another member, in any state.
 func (m *Member) handleReentry(r *reentry) (Output, error) {
-	if m.ep == nil || r.Run != m.cfg.Run || r.Epoch != m.ep.number {
+	if m.ep == nil || m.c == nil || r.header != m.cohortHeader() {
 		return Output{}, ErrStale
 	}
 	i := m.c.index(r.Agent)
@@ -208,43 +212,57 @@ func (m *Member) handleFloor(f *floor) (Output, error) {
 	return out, nil
 }
 
-// Relay routes a Reentry to the other members and a Floor to its asker. Members that
+func (e *Epoch) cohortOf(i int) *cohort {
+	c, _ := e.at(i)
+	return c
+}
+
+// asks reports whether member j still lacks the answer of i, which is in its cohort.
+func (e *Epoch) asks(j, i int) bool {
+	a, c := e.asking[j], e.cohortOf(j)
+	k := c.index(e.f.ids[i])
+	return a != nil && j != i && k >= 0 && !a.answers.has(k)
+}
+
+// Relay routes a Reentry to the other members of its cohort and a Floor to its asker. Members that
 // are away get the Reentry from For when they connect. Nothing of it need be stored.
 func (e *Epoch) Relay(from id.AgentID, msg []byte) ([]Outgoing, error) {
-	v, err := parseMessage(msg)
+	v, err := e.f.parse(msg)
 	if err != nil {
 		return nil, &Drop{Stage: StageReentry, Reason: ReasonMalformed, Agent: from}
 	}
 	switch v := v.(type) {
 	case *reentry:
-		if v.header != e.h {
+		i := e.f.index(from)
+		if i >= 0 && (e.layout == nil || v.header != e.headerOf(i)) {
 			return nil, ErrStale
 		}
-		i := e.c.index(from)
-		if i < 0 || v.Agent != from || e.c.keys[i].Verify(id.LabelReentry, v.body(), v.Sig) != nil {
+		if i < 0 || v.Agent != from || e.f.keys[i].Verify(id.LabelReentry, v.body(), v.Sig) != nil {
 			return nil, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: from}
 		}
 		if a := e.asking[i]; a == nil || a.nonce != v.Nonce {
 			e.asking[i] = &askingAgent{msg: bytes.Clone(msg), nonce: v.Nonce}
 		}
 		var out []Outgoing
-		for j, a := range e.c.ids {
-			if j != i {
+		c, own := e.at(i)
+		for j, a := range c.ids {
+			if j != own {
 				out = append(out, Outgoing{To: a, Msg: msg})
 			}
 		}
 		return out, nil
 	case *floor:
-		if v.header != e.h {
+		i := e.f.index(from)
+		if i >= 0 && (e.layout == nil || v.header != e.headerOf(i)) {
 			return nil, ErrStale
 		}
-		i := e.c.index(from)
-		if i < 0 || v.From != from || e.c.index(v.Asker) < 0 || e.c.keys[i].Verify(id.LabelFloor, v.body(), v.Sig) != nil {
+		if i < 0 || v.From != from || e.cohortOf(i).index(v.Asker) < 0 || e.f.keys[i].Verify(id.LabelFloor, v.body(), v.Sig) != nil {
 			return nil, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: from}
 		}
-		if asker := e.c.index(v.Asker); e.asking[asker] != nil && e.asking[asker].nonce == v.Nonce {
+		if asker := e.f.index(v.Asker); e.asking[asker] != nil && e.asking[asker].nonce == v.Nonce {
 			a := e.asking[asker]
-			if a.answers.add(i); a.answers.count() >= e.c.params.floors() {
+			c, own := e.at(i)
+			if a.answers.add(own); a.answers.count() >= c.params.floors() {
 				delete(e.asking, asker)
 			}
 		}

@@ -49,7 +49,7 @@ func parseRekey(b []byte) (*rekey, bool) {
 	s := cryptobyte.String(b)
 	r := new(rekey)
 	var cause uint8
-	if !r.read(&s, KindRekey, false) || !s.CopyBytes(r.Agent[:]) || !s.ReadUint8(&cause) || cause < 1 || cause > 3 ||
+	if !r.readGlobal(&s, KindRekey, false) || !s.CopyBytes(r.Agent[:]) || !s.ReadUint8(&cause) || cause < 1 || cause > 3 ||
 		!s.ReadBytes(&r.Sig, id.SignatureSize) || !s.Empty() {
 		return nil, false
 	}
@@ -59,7 +59,7 @@ func parseRekey(b []byte) (*rekey, bool) {
 
 // askRekey asks for a new epoch. A rollback also keeps this member out until then.
 func (m *Member) askRekey(epoch uint64, cause rekeyCause) (Output, error) {
-	r := &rekey{header: header{Run: m.cfg.Run, Epoch: epoch}, Agent: m.c.ids[m.self], Cause: cause}
+	r := &rekey{header: header{Run: m.cfg.Run, Epoch: epoch}, Agent: m.f.ids[m.index], Cause: cause}
 	r.Sig = m.cfg.Key.Sign(id.LabelRekey, r.body())
 	if cause == rekeyRollback {
 		m.out.rekey = r.encode()
@@ -72,14 +72,14 @@ func (m *Member) askRekey(epoch uint64, cause rekeyCause) (Output, error) {
 // connected.
 func (e *Epoch) RekeyWanted(from id.AgentID, msg []byte) (reason string, err error) {
 	r, ok := parseRekey(msg)
-	i := e.c.index(from)
+	i := e.f.index(from)
 	if !ok || i < 0 || r.Agent != from {
 		return "", &Drop{Stage: StageRekey, Reason: ReasonMalformed, Agent: from}
 	}
 	if r.header != e.h {
 		return "", ErrStale
 	}
-	if e.c.keys[i].Verify(id.LabelRekey, r.body(), r.Sig) != nil {
+	if e.f.keys[i].Verify(id.LabelRekey, r.body(), r.Sig) != nil {
 		return "", &Drop{Stage: StageRekey, Reason: ReasonSignature, Agent: from}
 	}
 	return r.Cause.String(), nil

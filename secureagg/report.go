@@ -21,9 +21,10 @@ import (
 type report struct {
 	header
 	N, Member int
+	Slots     int      // one secret each
 	Salt      digest   // fresh
 	Vector    digest   // H(y)
-	Coms      []digest // by secret: at k ≠ Member the pair seed with k, at Member the self seed b
+	Coms      []digest // by slot: at Member the self seed b, elsewhere the pair seed with that partner
 	Leaves    []reportLeaf
 	Blobs     [][]byte
 	Sig       []byte
@@ -36,14 +37,17 @@ type reportLeaf struct {
 
 const reportLeafSize = 64
 
-// blobSize is the size of one member's blob: salt, N shares, GCM tag.
-func blobSize(n int) int { return 32 + n*elementSize + 16 }
+// plainSize is the size of what a dealer with so many slots deals one member: salt and
+// a share for each. blobSize is its size sealed, with GCM's tag.
+func plainSize(slots int) int { return 32 + slots*elementSize }
+func blobSize(slots int) int  { return plainSize(slots) + 16 }
 
 func (r *report) encode() []byte {
-	b := newBuilder(headerSize + 128 + r.N*(32+reportLeafSize+blobSize(r.N)))
+	b := newBuilder(headerSize + 128 + 32*r.Slots + r.N*(reportLeafSize+blobSize(r.Slots)))
 	r.add(b, KindReport)
 	b.AddUint8(uint8(r.N))
 	b.AddUint8(uint8(r.Member))
+	addSlots(b, &r.header, r.N, r.Slots)
 	b.AddBytes(r.Salt[:])
 	b.AddBytes(r.Vector[:])
 	addDigests(b, r.Coms)
@@ -70,8 +74,8 @@ func parseReport(b []byte) (*report, bool) {
 	s := cryptobyte.String(b)
 	r := new(report)
 	if !r.read(&s, KindReport, true) || !readCount(&s, &r.N) || !readIndex(&s, &r.Member, r.N) ||
-		!readDigest(&s, &r.Salt) || !readDigest(&s, &r.Vector) ||
-		len(s) != r.N*(32+reportLeafSize+blobSize(r.N))+id.SignatureSize || !readDigests(&s, &r.Coms, r.N) {
+		!readSlots(&s, &r.header, r.N, &r.Slots) || !readDigest(&s, &r.Salt) || !readDigest(&s, &r.Vector) ||
+		len(s) != 32*r.Slots+r.N*(reportLeafSize+blobSize(r.Slots))+id.SignatureSize || !readDigests(&s, &r.Coms, r.Slots) {
 		return nil, false
 	}
 	r.Leaves = make([]reportLeaf, r.N)
@@ -82,7 +86,7 @@ func parseReport(b []byte) (*report, bool) {
 		}
 	}
 	for i := range r.Blobs {
-		if !s.ReadBytes(&r.Blobs[i], blobSize(r.N)) {
+		if !s.ReadBytes(&r.Blobs[i], blobSize(r.Slots)) {
 			return nil, false
 		}
 	}
@@ -211,8 +215,32 @@ func blobAD(h *header, i, u int) []byte {
 // selfCommitment and pairCommitment are com_i. Both seeds have 255 bits of entropy.
 func selfCommitment(ctx *id.Ctx, b []byte) digest { return hashParts("b", ctx[:], b) }
 
-func pairCommitment(ctx *id.Ctx, i, j int, s []byte) digest {
-	return hashParts("s", ctx[:], []byte{byte(min(i, j)), byte(max(i, j))}, s)
+func pairCommitment(ctx *id.Ctx, lo, hi, s []byte) digest {
+	return hashParts("s", ctx[:], lo, hi, s)
+}
+
+// attemptKeys names an attempt for the keys of one cohort's members: pairs within the
+// cohort are bound to its ctx, pairs across to that of all cohorts, which with one
+// cohort is the same.
+type attemptKeys struct{ all, own id.Ctx }
+
+func (a *attemptKeys) of(c *cohort, slot int) *id.Ctx {
+	if slot < c.params.N {
+		return &a.own
+	}
+	return &a.all
+}
+
+// commitment is com of member i's secret at a slot, whose encoding is s.
+func (c *cohort) commitment(a *attemptKeys, i, slot int, s []byte) digest {
+	if slot == i {
+		return selfCommitment(&a.own, s)
+	}
+	lo, hi := c.pairNames(i, slot)
+	if !c.before(i, slot) {
+		lo, hi = hi, lo
+	}
+	return pairCommitment(a.of(c, slot), lo, hi, s)
 }
 
 // Report masks x in place and makes the report of the current attempt. len(x) is
@@ -243,7 +271,7 @@ func (m *Member) Report(x []uint32) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	rep, err := deal(&rd.h, m.c.params, m.self, m.ep.chain.keys, x, rand)
+	rep, err := deal(m.c, m.self, &rd.h, rd.all, m.ep.chain.keys, x, rand)
 	if err != nil {
 		return Output{}, err
 	}
@@ -251,7 +279,7 @@ func (m *Member) Report(x []uint32) (Output, error) {
 
 	rd.report = rep.encode()
 	rd.vector = append([]uint32(nil), x...)
-	m.last = &lastReport{run: rd.h.Run, epoch: rd.h.Epoch, r: rd.h.R, ctx: rd.h.Ctx, used: rd.inputs.consumes(), roster: m.c.roster}
+	m.last = &lastReport{run: rd.h.Run, epoch: rd.h.Epoch, r: rd.h.R, ctx: rd.all, used: rd.inputs.consumes(), roster: m.f.roster}
 	var out Output
 	m.sign(&out, roleReport)
 	out.put(keyReport, rd.report)
@@ -264,11 +292,12 @@ func (m *Member) Report(x []uint32) (Output, error) {
 }
 
 // deal draws the self seed, derives the pair seeds, masks x and shares all seeds
-// with the cohort.
-func deal(h *header, p Params, self int, keys []secret, x []uint32, rand io.Reader) (*report, error) {
-	n := p.N
-	r := &report{header: *h, N: n, Member: self, Coms: make([]digest, n), Leaves: make([]reportLeaf, n), Blobs: make([][]byte, n)}
-	seeds := make([]element, n)
+// with the cohort. all is the ctx of all cohorts, keys are by slot.
+func deal(c *cohort, self int, h *header, all id.Ctx, keys []secret, x []uint32, rand io.Reader) (*report, error) {
+	n, slots := c.params.N, c.slots(self)
+	at := attemptKeys{all: all, own: h.Ctx}
+	r := &report{header: *h, N: n, Member: self, Slots: slots, Coms: make([]digest, slots), Leaves: make([]reportLeaf, n), Blobs: make([][]byte, n)}
+	seeds := make([]element, slots)
 	defer clear(seeds)
 	var buf [32]byte
 	if _, err := io.ReadFull(rand, buf[:]); err != nil {
@@ -278,20 +307,17 @@ func deal(h *header, p Params, self int, keys []secret, x []uint32, rand io.Read
 	if _, err := io.ReadFull(rand, r.Salt[:]); err != nil {
 		return nil, err
 	}
-	streams := newMasks(n)
+	streams := newMasks(slots)
 	defer streams.erase()
-	for j := range n {
+	for j := range slots {
+		ctx := at.of(c, j)
 		if j != self {
-			seeds[j] = pairSeed(&keys[j], &h.Ctx)
+			seeds[j] = pairSeed(&keys[j], ctx)
 		}
 		putElement(buf[:], &seeds[j])
-		if j == self {
-			r.Coms[j] = selfCommitment(&h.Ctx, buf[:])
-		} else {
-			r.Coms[j] = pairCommitment(&h.Ctx, self, j, buf[:])
-		}
+		r.Coms[j] = c.commitment(&at, self, j, buf[:])
 		// y_i = x_i + stream(b_i) + Σ_j sgn(j − i)·stream(s_ij)
-		streams.addSeed(&seeds[j], h.Ctx, j < self)
+		streams.addSeed(&seeds[j], *ctx, j != self && !c.before(self, j))
 	}
 	clear(buf[:])
 	streams.apply(x, 0)
@@ -300,16 +326,16 @@ func deal(h *header, p Params, self int, keys []secret, x []uint32, rand io.Read
 	// plain[u] is what u's blob holds: its salt, then its share of every secret.
 	plain := make([][]byte, n)
 	for u := range plain {
-		plain[u] = make([]byte, 32+n*elementSize, blobSize(n))
+		plain[u] = make([]byte, plainSize(slots), blobSize(slots))
 		if _, err := io.ReadFull(rand, plain[u][:32]); err != nil {
 			return nil, err
 		}
 	}
-	sp := newSplitter(n, p.Threshold)
+	sp := newSplitter(n, c.params.Threshold)
 	defer sp.erase()
 	shares := make([]element, n)
 	defer clear(shares)
-	for k := range n {
+	for k := range slots {
 		if err := sp.split(shares, &seeds[k], rand); err != nil {
 			return nil, err
 		}
@@ -331,8 +357,8 @@ func deal(h *header, p Params, self int, keys []secret, x []uint32, rand io.Read
 // it. Repeats change nothing. A *Drop refuses the report and leaves the agent out
 // of the set; ErrStale says that the set is fixed.
 func (r *Round) AcceptReport(from id.AgentID, raw []byte, vector [32]byte) error {
-	i := r.e.c.index(from)
-	if i < 0 {
+	p, i := r.partOf(from)
+	if p == nil {
 		return fmt.Errorf("secureagg: agent %s is no member of epoch %d", from.Short(), r.h.Epoch)
 	}
 	drop := func(why Reason, detail string) error {
@@ -342,33 +368,33 @@ func (r *Round) AcceptReport(from id.AgentID, raw []byte, vector [32]byte) error
 	if !ok || len(raw) > MaxMessage {
 		return drop(ReasonMalformed, "")
 	}
-	if rep.header != r.h {
+	if rep.header != p.h {
 		if rep.Run == r.h.Run && rep.R == r.h.R && rep.Epoch == r.h.Epoch {
 			return drop(ReasonMismatch, "the report is of another context")
 		}
 		return ErrStale
 	}
-	if prev := r.reports[i]; prev != nil {
+	if prev := p.reports[i]; prev != nil {
 		if prev.hash != hashBytes(raw) {
 			return drop(ReasonSecond, "")
 		}
 		return nil
 	}
-	if r.set != nil || r.abortCert != nil {
+	if r.closed || r.abortCert != nil {
 		return ErrStale
 	}
-	if rep.N != r.e.c.params.N || rep.Member != i {
+	if rep.N != p.c.params.N || rep.Member != i || rep.Slots != p.c.slots(i) {
 		return drop(ReasonMismatch, "")
 	}
 	if rep.Vector != vector {
 		return drop(ReasonMismatch, "the vector is not the one that the report signs")
 	}
 	d := rep.digest()
-	if r.e.c.keys[i].Verify(id.LabelReport, d.body(&r.h, i), rep.Sig) != nil {
+	if p.c.keys[i].Verify(id.LabelReport, d.body(&p.h, i), rep.Sig) != nil {
 		return drop(ReasonSignature, "")
 	}
 	own, _ := parseReport(append([]byte(nil), raw...))
 	d.Sig = own.Sig
-	r.reports[i] = &heldReport{report: own, digest: d, hash: hashBytes(raw)}
+	p.reports[i] = &heldReport{report: own, digest: d, hash: hashBytes(raw)}
 	return nil
 }

@@ -22,7 +22,7 @@ func TestServerRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if e.Root() != w.epoch.Root() || e.Phase() != StageLive || !bytes.Equal(e.readySet, w.epoch.readySet) {
+		if e.Root() != w.epoch.Root() || e.Phase() != StageLive || !bytes.Equal(e.readySets[0], w.epoch.readySets[0]) {
 			t.Fatal("another epoch")
 		}
 		return e

@@ -10,11 +10,16 @@ import (
 
 // rosterMsg is E2: every member's E1 in roster order, and the Merkle root over
 // them, signed by the server so that two rosters of one epoch are evidence.
+//
+// With several cohorts it follows the coin and goes to one member of a cohort, which
+// its header names: the shares of the coin, and the E1 of the member's slots, which
+// the commitments bind.
 type rosterMsg struct {
 	header
-	Root digest
-	Keys [][]byte // E1 messages
-	Sig  []byte   // hybrid, by the server, over header and root
+	Root  digest
+	Coins []digest // several cohorts: of all members
+	Keys  [][]byte // E1 messages
+	Sig   []byte   // one cohort: hybrid, by the server, over header and root
 }
 
 func (r *rosterMsg) body() []byte {
@@ -25,6 +30,17 @@ func (r *rosterMsg) body() []byte {
 }
 
 func (r *rosterMsg) encode() []byte {
+	if r.Cohort != 0 {
+		b := newBuilder(headerSize + 64 + 32*len(r.Coins) + len(r.Keys)*epochKeySize)
+		b.AddBytes(r.body())
+		addMembers(b, true, len(r.Coins))
+		addDigests(b, r.Coins)
+		b.AddUint8(uint8(len(r.Keys)))
+		for _, k := range r.Keys {
+			b.AddBytes(k)
+		}
+		return b.BytesOrPanic()
+	}
 	b := newBuilder(headerSize + 64 + len(r.Keys)*epochKeySize + id.HybridSignatureSize)
 	b.AddBytes(r.body())
 	b.AddUint8(uint8(len(r.Keys)))
@@ -39,7 +55,22 @@ func parseRoster(b []byte) (*rosterMsg, bool) {
 	s := cryptobyte.String(b)
 	r := new(rosterMsg)
 	var n int
-	if !r.read(&s, KindRoster, false) || !readDigest(&s, &r.Root) || !readCount(&s, &n) {
+	if !r.read(&s, KindRoster, false) || !readDigest(&s, &r.Root) {
+		return nil, false
+	}
+	if r.Cohort != 0 {
+		var slots uint8
+		if !readMembers(&s, true, &n) || !readDigests(&s, &r.Coins, n) || !s.ReadUint8(&slots) || len(s) != int(slots)*epochKeySize {
+			return nil, false
+		}
+		for range slots {
+			var k []byte
+			s.ReadBytes(&k, epochKeySize)
+			r.Keys = append(r.Keys, k)
+		}
+		return r, true
+	}
+	if !readCount(&s, &n) {
 		return nil, false
 	}
 	for range n {
@@ -74,8 +105,15 @@ func (m *Member) handleRoster(r *rosterMsg) (Output, error) {
 		return Output{}, a
 	}
 	ep := m.ep
-	if ep.stage != StageRoster {
+	switch {
+	case ep.stage == StageCommitments:
+		return Output{}, ErrNotOpen
+	case ep.stage != StageRoster:
 		return resend(ep.ctList)
+	case m.f.several():
+		return m.handleCohort(r)
+	case r.Cohort != 0:
+		return Output{}, ErrStale
 	}
 	if len(r.Keys) != m.c.params.N {
 		return refuse(ReasonRoster, -1, "the roster leaves members out")
@@ -89,7 +127,7 @@ func (m *Member) handleRoster(r *rosterMsg) (Output, error) {
 		if !ok {
 			return refuse(ReasonMalformed, i, "")
 		}
-		if why := k.check(m.c, i, m.epochHeader(), ep.proposal); why != "" {
+		if why := k.check(m.f, i, m.epochHeader(), ep.proposal); why != "" {
 			return refuse(why, i, "")
 		}
 		for j := range i {
@@ -106,4 +144,78 @@ func (m *Member) handleRoster(r *rosterMsg) (Output, error) {
 		return refuse(ReasonMismatch, -1, "the roster does not have its root")
 	}
 	return m.makeCtList(r.Root, eks)
+}
+
+// handleCohort checks the shares of the coin, draws the cohorts as the server did, and
+// checks the E1 of every slot.
+func (m *Member) handleCohort(r *rosterMsg) (Output, error) {
+	ep := m.ep
+	refuse := func(why Reason, i int, detail string) (Output, error) {
+		a := &Abort{Stage: StageRoster, Reason: why, Epoch: r.Epoch, Detail: detail}
+		if i >= 0 {
+			a.Culprit = m.f.ids[i]
+		}
+		return Output{}, a
+	}
+	if len(r.Coins) != len(m.f.ids) {
+		return refuse(ReasonRoster, -1, "the coin leaves members out")
+	}
+	h := m.epochHeader()
+	for i := range r.Coins {
+		if coinCommitment(&h, m.f.ids[i], &r.Coins[i]) != ep.commitments[i].Rho {
+			return refuse(ReasonCommitment, i, "a share of the coin is not the one committed to")
+		}
+	}
+	rho := drawCoin(&ep.keysRoot, r.Coins)
+	if r.Root != coinRoot(&ep.keysRoot, &rho) {
+		return refuse(ReasonMismatch, -1, "the roster does not have its root")
+	}
+	l := m.f.arrange(&rho)
+	at := l.places[m.index]
+	c := l.cohorts[at.cohort]
+	if r.Cohort != c.number || len(r.Keys) != c.slots(at.member) {
+		return refuse(ReasonRoster, -1, "the roster is not that of this member's cohort")
+	}
+	eks := make([][]byte, len(r.Keys))
+	for slot, raw := range r.Keys {
+		i := c.partner(at.member, slot)
+		k, ok := parseEpochKey(raw)
+		if !ok {
+			return refuse(ReasonMalformed, i, "")
+		}
+		if hashBytes(raw) != ep.commitments[i].Hash {
+			return refuse(ReasonMismatch, i, "another epoch key than was committed to")
+		}
+		if why := k.check(m.f, i, h, ep.proposal); why != "" {
+			return refuse(why, i, "")
+		}
+		for j := range slot {
+			if bytes.Equal(eks[j], k.Key) {
+				return refuse(ReasonMismatch, i, "two members offer one epoch key")
+			}
+		}
+		eks[slot] = bytes.Clone(k.Key)
+	}
+	m.enter(l)
+	ep.rho = rho
+	ep.coin, ep.commitments = digest{}, nil
+	return m.makeCtList(r.Root, eks)
+}
+
+// rosterFor is what member i is sent once the root is known.
+func (e *Epoch) rosterFor(i int) []byte {
+	if !e.f.several() {
+		return e.roster
+	}
+	at := e.layout.places[i]
+	c := e.layout.cohorts[at.cohort]
+	r := &rosterMsg{header: e.h, Root: e.root}
+	r.Cohort = c.number
+	for _, share := range e.coins {
+		r.Coins = append(r.Coins, digest(share))
+	}
+	for slot := range c.slots(at.member) {
+		r.Keys = append(r.Keys, e.epochKeys[c.partner(at.member, slot)])
+	}
+	return r.encode()
 }

@@ -21,8 +21,8 @@ type RoundInputs struct {
 	Model   id.ModelHash
 	Config  id.ConfigHash
 	Charter id.CharterHash
-	Cohorts uint32 // 1
-	Cohort  uint32 // 0
+	Cohorts uint32
+	Cohort  uint32 // 0: an attempt is opened in all cohorts at once
 	Dim     int    // words of the vector
 }
 
@@ -30,7 +30,7 @@ type RoundInputs struct {
 const MaxDim = 1 << 28
 
 func (in *RoundInputs) validate() error {
-	if in.R == 0 || in.Cohorts != 1 || in.Cohort != 0 || in.Dim < 1 || in.Dim > MaxDim {
+	if in.R == 0 || in.Cohorts == 0 || in.Cohorts > MaxCohorts || in.Cohort != 0 || in.Dim < 1 || in.Dim > MaxDim {
 		return fmt.Errorf("secureagg: attempt %d, cohort %d of %d, dimension %d is out of range", in.R, in.Cohort, in.Cohorts, in.Dim)
 	}
 	return nil
@@ -109,7 +109,7 @@ func parseRoundStart(b []byte) (*roundStart, bool) {
 	r := new(roundStart)
 	in := &r.Inputs
 	var dim uint32
-	if !r.read(&s, KindRoundStart, true) || !readDigest(&s, &r.Root) || !s.ReadUint64(&in.Round) || !s.ReadUint8(&in.Task) ||
+	if !r.readGlobal(&s, KindRoundStart, true) || !readDigest(&s, &r.Root) || !s.ReadUint64(&in.Round) || !s.ReadUint8(&in.Task) ||
 		!readDigest(&s, (*[32]byte)(&in.Plan)) || !readDigest(&s, (*[32]byte)(&in.Model)) ||
 		!readDigest(&s, (*[32]byte)(&in.Config)) || !readDigest(&s, (*[32]byte)(&in.Charter)) ||
 		!s.ReadUint32(&in.Cohorts) || !s.ReadUint32(&dim) || !s.ReadBytes(&r.Sig, id.SignatureSize) || !s.Empty() {
@@ -141,6 +141,9 @@ func (m *Member) checkStart(start []byte) (*roundStart, error) {
 	}
 	if rs.Root != ep.root {
 		return refuse(ReasonMismatch, "another roster of this epoch")
+	}
+	if int(rs.Inputs.Cohorts) != len(m.f.sizes) {
+		return refuse(ReasonMismatch, "another number of cohorts")
 	}
 	if rs.Inputs.Charter != m.c.charter {
 		return refuse(ReasonCharter, "another charter")
@@ -228,7 +231,7 @@ func (in *RoundInputs) difference(own *RoundInputs) string {
 func (m *Member) enterRound(out *Output, rs *roundStart, start []byte, mayReport bool) {
 	m.leaveRound(out)
 	m.ep.chain.advance(rs.R - m.ep.start)
-	m.rd = &memberRound{h: rs.header, inputs: rs.Inputs, start: bytes.Clone(start), open: true, canReport: mayReport}
+	m.rd = &memberRound{h: m.c.attempt(rs.header), all: rs.Ctx, inputs: rs.Inputs, start: bytes.Clone(start), open: true, canReport: mayReport}
 	m.highR = rs.R
 	out.put(keySeen, m.seenRecord())
 	out.put(keyChain, m.chainRecord())
@@ -243,7 +246,7 @@ const maxAttempts = 3
 // reported attempt has a known outcome, and a model or a round is reported on again
 // only after a quorum gave its attempt up.
 func (m *Member) checkConsumed(in *RoundInputs) error {
-	if l := m.last; l != nil && l.outcome == outcomeUnknown && l.roster == m.c.roster && l.run == in.Run {
+	if l := m.last; l != nil && l.outcome == outcomeUnknown && l.roster == m.f.roster && l.run == in.Run {
 		return ErrOutcome
 	}
 	return m.checkUnused(in)

@@ -14,7 +14,7 @@ import (
 type shares struct {
 	header
 	N, Member int
-	Online    bitmap
+	Online    bitmap // of the cohort
 	Digests   digest
 	Dealers   bitmap      // dealers in O whose blob opened
 	Released  []releasedD // of Dealers, ascending
@@ -24,19 +24,34 @@ type shares struct {
 // releasedD is the shares of one dealer: by secret, ascending, with the digests that
 // lead to the dealer's commitment to all shares of this member.
 type releasedD struct {
+	Slots  int
+	Want   bitmap   // the secrets that the set opens, by slot
 	Shares [][]byte // 32 bytes each
 	Salts  []digest
 	Proof  []digest
 }
 
-// secretsOf are the secrets of dealer j that a set opens: j itself stands for b_j,
-// k outside the set for s_jk.
-func secretsOf(j, n int, online *bitmap) *bitmap {
-	var s bitmap
+// secretsOf are the secrets of dealer j that a set opens: slot j stands for b_j, that
+// of a partner outside the set for the seed of the pair. outside says which of the
+// slots in other cohorts are outside.
+func secretsOf(j, n int, online *bitmap, outside *bitmap) *bitmap {
+	s := *outside
 	s.add(j)
 	for k := range n {
 		if !online.has(k) {
 			s.add(k)
+		}
+	}
+	return &s
+}
+
+// outside are the slots of member j in other cohorts whose partners are outside the
+// certified sets; in tells who is inside.
+func (c *cohort) outside(j int, in func(g int) bool) *bitmap {
+	var s bitmap
+	for k, g := range c.cross[j] {
+		if !in(g) {
+			s.add(c.params.N + k)
 		}
 	}
 	return &s
@@ -52,6 +67,10 @@ func (r *shares) body() []byte {
 	addBitmap(b, &r.Dealers, r.N)
 	for i := range r.Released {
 		d := &r.Released[i]
+		addSlots(b, &r.header, r.N, d.Slots)
+		for k := r.N; k < d.Slots; k += 8 {
+			b.AddUint8(d.Want.octet(k))
+		}
 		for k := range d.Shares {
 			b.AddBytes(d.Shares[k])
 			b.AddBytes(d.Salts[k][:])
@@ -74,8 +93,24 @@ func parseShares(b []byte) (*shares, bool) {
 		if !r.Online.has(j) {
 			return nil, false
 		}
-		want := secretsOf(j, r.N, &r.Online)
 		var d releasedD
+		var outside bitmap
+		if !readSlots(&s, &r.header, r.N, &d.Slots) {
+			return nil, false
+		}
+		for k := r.N; k < d.Slots; k += 8 {
+			var v uint8
+			if !s.ReadUint8(&v) || v>>min(d.Slots-k, 8) != 0 {
+				return nil, false
+			}
+			for i := range 8 {
+				if v&(1<<i) != 0 {
+					outside.add(k + i)
+				}
+			}
+		}
+		d.Want = *secretsOf(j, r.N, &r.Online, &outside)
+		want := &d.Want
 		for range want.count() {
 			var share []byte
 			var salt digest
@@ -85,7 +120,7 @@ func parseShares(b []byte) (*shares, bool) {
 			}
 			d.Shares, d.Salts = append(d.Shares, share), append(d.Salts, salt)
 		}
-		if !readDigests(&s, &d.Proof, proofSize(r.N, want)) {
+		if !readDigests(&s, &d.Proof, proofSize(d.Slots, want)) {
 			return nil, false
 		}
 		r.Released = append(r.Released, d)
@@ -96,19 +131,19 @@ func parseShares(b []byte) (*shares, bool) {
 	return r, true
 }
 
-// release builds this member's Shares from what it opened at R2.
-func (m *Member) release(c *certificate) *shares {
+// release builds this member's Shares from what it opened at R2. in tells who of the
+// other cohorts is inside the certified sets.
+func (m *Member) release(in func(g int) bool) *shares {
 	v := m.rd.vote
-	n := m.c.params.N
-	r := &shares{header: c.header, N: n, Member: m.self, Online: c.Online, Digests: c.Digests}
-	for _, j := range c.Online.members() {
+	r := &shares{header: m.rd.h, N: m.c.params.N, Member: m.self, Online: v.online, Digests: v.digests}
+	for _, j := range v.online.members() {
 		plain := v.opened[j]
 		if plain == nil {
 			continue
 		}
 		r.Dealers.add(j)
-		want := secretsOf(j, n, &c.Online)
-		d := releasedD{Proof: appendProof(nil, shareLeaves(m.self, plain[:32], plain[32:]), want)}
+		want := secretsOf(j, r.N, &v.online, m.c.outside(j, in))
+		d := releasedD{Slots: m.c.slots(j), Want: *want, Proof: appendProof(nil, shareLeaves(m.self, plain[:32], plain[32:]), want)}
 		for _, k := range want.members() {
 			d.Shares = append(d.Shares, append([]byte(nil), plain[32+k*elementSize:32+(k+1)*elementSize]...))
 			d.Salts = append(d.Salts, leafSalt(plain[:32], k))
@@ -130,8 +165,8 @@ type heldShares struct {
 // commitment refuses the whole message and names the responder. done says that
 // every secret has a threshold of good shares.
 func (r *Round) Shares(from id.AgentID, msg []byte) (done bool, err error) {
-	u := r.e.c.index(from)
-	if u < 0 {
+	p, u := r.partOf(from)
+	if p == nil {
 		return false, fmt.Errorf("secureagg: agent %s is no member of epoch %d", from.Short(), r.h.Epoch)
 	}
 	drop := func(why Reason, detail string) (bool, error) {
@@ -141,56 +176,76 @@ func (r *Round) Shares(from id.AgentID, msg []byte) (done bool, err error) {
 	if !ok {
 		return drop(ReasonMalformed, "")
 	}
-	if v.header != r.h || r.cert == nil {
+	if v.header != p.h || p.set == nil || r.cert == nil {
 		return false, ErrStale
 	}
-	if r.released[u] != nil {
+	if p.released[u] != nil {
 		return r.enough(), nil
 	}
-	if v.N != r.e.c.params.N || v.Member != u || v.Online != *r.set || v.Digests != r.digestsHash {
+	if v.N != p.c.params.N || v.Member != u || v.Online != *p.set || v.Digests != p.digestsHash {
 		return drop(ReasonMismatch, "")
 	}
-	if r.e.c.keys[u].Verify(id.LabelRelease, v.body(), v.Sig) != nil {
+	if p.c.keys[u].Verify(id.LabelRelease, v.body(), v.Sig) != nil {
 		return drop(ReasonSignature, "")
 	}
 	held := &heldShares{dealers: v.Dealers, shares: make(map[int][]element)}
 	for i, j := range v.Dealers.members() {
 		d := &v.Released[i]
-		want := secretsOf(j, v.N, &v.Online)
+		want := p.opens(j)
+		if d.Slots != p.c.slots(j) || d.Want != *want {
+			return drop(ReasonMismatch, "")
+		}
 		elements := make([]element, len(d.Shares))
 		leaves := make(map[int]digest, len(d.Shares))
 		for x, k := range want.members() {
 			parseElement(&elements[x], d.Shares[x])
 			leaves[k] = shareLeaf(u, k, &d.Salts[x], d.Shares[x])
 		}
-		root, ok := rootFromProof(v.N, want, func(k int) digest { return leaves[k] }, d.Proof)
-		if !ok || root != r.reports[j].report.Leaves[u].Shares {
-			return drop(ReasonShare, "a share of agent "+r.e.c.ids[j].Short()+" is not the one that was dealt")
+		root, ok := rootFromProof(d.Slots, want, func(k int) digest { return leaves[k] }, d.Proof)
+		if !ok || root != p.reports[j].report.Leaves[u].Shares {
+			return drop(ReasonShare, "a share of agent "+p.c.ids[j].Short()+" is not the one that was dealt")
 		}
 		held.shares[j] = elements
 	}
-	r.released[u] = held
+	p.released[u] = held
 	return r.enough(), nil
 }
 
-// enough reports whether every dealer in the set has a threshold of responders.
+// opens lists the secrets of dealer j that the certified sets open.
+func (p *part) opens(j int) *bitmap {
+	return secretsOf(j, p.c.params.N, p.set, p.c.outside(j, p.r.inside))
+}
+
+// inside reports whether member g of the federation is in its cohort's set.
+func (r *Round) inside(g int) bool {
+	at := r.e.layout.places[g]
+	p := r.parts[at.cohort]
+	return p.set != nil && p.set.has(at.member)
+}
+
+// enough reports whether every dealer in the sets has a threshold of responders.
 func (r *Round) enough() bool {
 	if r.cert == nil {
 		return false
 	}
-	for _, j := range r.set.members() {
-		if len(r.responders(j)) < r.e.c.params.Threshold {
-			return false
+	for _, p := range r.parts {
+		if p.set == nil {
+			continue
+		}
+		for _, j := range p.set.members() {
+			if len(p.responders(j)) < p.c.params.Threshold {
+				return false
+			}
 		}
 	}
 	return true
 }
 
 // responders lists the first T members whose shares of dealer j are held.
-func (r *Round) responders(j int) []int {
+func (p *part) responders(j int) []int {
 	var who []int
-	for u, h := range r.released {
-		if h != nil && h.dealers.has(j) && len(who) < r.e.c.params.Threshold {
+	for u, h := range p.released {
+		if h != nil && h.dealers.has(j) && len(who) < p.c.params.Threshold {
 			who = append(who, u)
 		}
 	}
@@ -206,28 +261,41 @@ func (r *Round) Unmask(acc []uint32) error {
 		return fmt.Errorf("secureagg: the sum has %d words, the attempt %d", len(acc), r.in.Dim)
 	}
 	if !r.enough() {
-		return r.abort(StageShares, ReasonThreshold, -1, "")
+		return r.abort(StageShares, ReasonThreshold, id.AgentID{}, "")
 	}
-	// Each dealer in the set has a self mask and one for every member outside it.
-	online := len(r.set.members())
-	streams := newMasks(online * (1 + r.e.c.params.N - online))
+	// Each dealer in a set has a self mask and one for every partner outside.
+	count := 0
+	for _, p := range r.parts {
+		if p.set != nil {
+			for _, j := range p.set.members() {
+				count += p.opens(j).count()
+			}
+		}
+	}
+	streams := newMasks(count)
 	defer streams.erase()
-	if err := r.openSeeds(streams); err != nil {
-		clear(acc)
-		return err
+	for _, p := range r.parts {
+		if p.set == nil {
+			continue
+		}
+		if err := p.openSeeds(streams); err != nil {
+			clear(acc)
+			return err
+		}
 	}
 	streams.apply(acc, 0)
 	return nil
 }
 
-// openSeeds reconstructs every seed that the set opens and adds its mask to streams.
-func (r *Round) openSeeds(streams *masks) error {
-	n := r.e.c.params.N
+// openSeeds reconstructs every seed of the cohort that the sets open and adds its mask
+// to streams.
+func (p *part) openSeeds(streams *masks) error {
 	weights := make(map[bitmap][]element) // by responders, nearly always one set
+	at := attemptKeys{all: p.r.h.Ctx, own: p.h.Ctx}
 	var buf [elementSize]byte
 	defer clear(buf[:])
-	for _, j := range r.set.members() {
-		who := r.responders(j)
+	for _, j := range p.set.members() {
+		who := p.responders(j)
 		var key bitmap
 		for _, u := range who {
 			key.add(u)
@@ -241,25 +309,22 @@ func (r *Round) openSeeds(streams *masks) error {
 			weights[key] = w
 		}
 		got := make([]element, len(who))
-		coms := r.reports[j].report.Coms
-		for x, k := range secretsOf(j, n, r.set).members() {
+		coms := p.reports[j].report.Coms
+		for x, k := range p.opens(j).members() {
 			for y, u := range who {
-				got[y] = r.released[u].shares[j][x]
+				got[y] = p.released[u].shares[j][x]
 			}
 			z := combine(w, got)
 			putElement(buf[:], &z)
-			if k == j {
-				if selfCommitment(&r.h.Ctx, buf[:]) != coms[k] {
-					return r.abort(StageUnmask, ReasonCommitment, j, "the self seed")
+			if p.c.commitment(&at, j, k, buf[:]) != coms[k] {
+				what := "a pair seed"
+				if k == j {
+					what = "the self seed"
 				}
-				streams.addSeed(&z, r.h.Ctx, true)
-				continue
+				return p.r.abort(StageUnmask, ReasonCommitment, p.c.ids[j], what)
 			}
-			if pairCommitment(&r.h.Ctx, j, k, buf[:]) != coms[k] {
-				return r.abort(StageUnmask, ReasonCommitment, j, "a pair seed")
-			}
-			// y_j holds sgn(k − j)·stream(s_jk): take it away again.
-			streams.addSeed(&z, r.h.Ctx, k > j)
+			// y_j holds stream(b_j) and sgn(k − j)·stream(s_jk): take them away again.
+			streams.addSeed(&z, *at.of(p.c, k), k == j || p.c.before(j, k))
 		}
 	}
 	return nil

@@ -87,11 +87,15 @@ func (v *castVote) erase() {
 
 // Vote takes a member's vote. When votes suffice and no dealer has more complaints
 // than the voters can spare, cert is the certificate: persist it, then send out.
-// cert is non-nil exactly once. An *Abort says that complaints rule a release out.
+// cert is non-nil exactly once. With several cohorts a vote is a member's word on its
+// cohort's set, and then on the manifest of all. An *Abort says that complaints rule a release out.
 func (r *Round) Vote(from id.AgentID, msg []byte) (cert []byte, out []Outgoing, err error) {
-	i := r.e.c.index(from)
-	if i < 0 {
+	p, i := r.partOf(from)
+	if p == nil {
 		return nil, nil, fmt.Errorf("secureagg: agent %s is no member of epoch %d", from.Short(), r.h.Epoch)
+	}
+	if k, _ := Kind(msg); k == KindManifestVote {
+		return r.manifestVote(p, i, from, msg)
 	}
 	drop := func(why Reason, detail string) ([]byte, []Outgoing, error) {
 		return nil, nil, &Drop{Stage: StageVote, Reason: why, Agent: from, Detail: detail}
@@ -100,70 +104,72 @@ func (r *Round) Vote(from id.AgentID, msg []byte) (cert []byte, out []Outgoing, 
 	if !ok {
 		return drop(ReasonMalformed, "")
 	}
-	if v.header != r.h || r.set == nil || r.abortCert != nil {
+	if v.header != p.h || p.set == nil || r.abortCert != nil {
 		return nil, nil, ErrStale
 	}
-	if v.N != r.e.c.params.N || v.Member != i || v.Set != setHash(r.set, v.N) || v.Digests != r.digestsHash {
+	if v.N != p.c.params.N || v.Member != i || v.Set != setHash(p.set, v.N) || v.Digests != p.digestsHash {
 		return drop(ReasonMismatch, "the vote is for another set")
 	}
-	if r.e.c.keys[i].Verify(id.LabelVote, voteBody(&r.h, i, &v.Set, &v.Digests), v.Sig) != nil {
+	if p.c.keys[i].Verify(id.LabelVote, voteBody(&p.h, i, &v.Set, &v.Digests), v.Sig) != nil {
 		return drop(ReasonSignature, "")
 	}
-	if prev := r.votes[i]; prev != nil {
+	if prev := p.votes[i]; prev != nil {
 		return nil, nil, nil
 	}
 	verdicts := make([]verdict, len(v.Complaints))
 	for k := range v.Complaints {
-		if verdicts[k], err = r.judge(i, &v.Complaints[k]); err != nil {
+		if verdicts[k], err = p.judge(i, &v.Complaints[k]); err != nil {
 			return nil, nil, err
 		}
 		if verdicts[k] == complaintFalse {
 			return drop(ReasonComplaints, "the complaint is false: the blob opens")
 		}
 	}
-	r.votes[i] = bytes.Clone(v.Sig)
-	r.voted = append(r.voted, i)
+	p.votes[i] = bytes.Clone(v.Sig)
+	p.voted = append(p.voted, i)
 	for k := range v.Complaints {
 		d := v.Complaints[k].Dealer
-		r.complaints[d] = append(r.complaints[d], heldComplaint{accuser: i, proven: verdicts[k] == complaintProven})
+		p.complaints[d] = append(p.complaints[d], heldComplaint{accuser: i, proven: verdicts[k] == complaintProven})
 	}
-	if r.cert != nil {
+	if p.cert != nil {
 		return nil, nil, nil
 	}
-	if len(r.voted) < r.e.c.params.Quorum {
-		return nil, nil, r.hopeless()
+	if len(p.voted) < p.c.params.Quorum {
+		return nil, nil, p.hopeless()
 	}
-	for d := range r.complaints {
+	for d := range p.complaints {
 		// Whoever complained has no share of d to release.
-		if len(r.complaints[d]) > len(r.voted)-r.e.c.params.Threshold {
-			return nil, nil, r.hopeless()
+		if len(p.complaints[d]) > len(p.voted)-p.c.params.Threshold {
+			return nil, nil, p.hopeless()
 		}
 	}
-	c := &certificate{header: r.h, N: r.e.c.params.N, Online: *r.set, Digests: r.digestsHash}
-	for _, j := range sorted(r.voted) {
-		c.Votes = append(c.Votes, memberSig{Member: j, Sig: r.votes[j]})
+	p.cert = &certificate{header: p.h, N: p.c.params.N, Online: *p.set, Digests: p.digestsHash}
+	for _, j := range sorted(p.voted) {
+		p.cert.Votes = append(p.cert.Votes, memberSig{Member: j, Sig: p.votes[j]})
 	}
-	r.cert = c.encode()
+	if r.e.f.several() {
+		return nil, r.propose(), nil
+	}
+	r.cert = p.cert.encode()
 	return r.cert, []Outgoing{{Msg: r.cert}}, nil
 }
 
 // hopeless is the *Abort when some dealer has more complaints than even votes of
 // every member could make up for, else nil.
-func (r *Round) hopeless() error {
-	p := r.e.c.params
-	for d, held := range r.complaints {
-		if len(held) <= p.N-p.Threshold {
+func (p *part) hopeless() error {
+	for d, held := range p.complaints {
+		if len(held) <= p.c.params.N-p.c.params.Threshold {
 			continue
 		}
-		return r.complaintAbort(d)
+		return p.complaintAbort(d)
 	}
 	return nil
 }
 
-func (r *Round) complaintAbort(d int) *Abort {
-	held := r.complaints[d]
-	a := r.abort(StageVote, ReasonComplaints, d, fmt.Sprintf("%d members cannot open this dealer's blobs", len(held)))
-	a.Accuser = r.e.c.ids[held[0].accuser]
+func (p *part) complaintAbort(d int) *Abort {
+	held := p.complaints[d]
+	a := p.r.abort(StageVote, ReasonComplaints, p.c.ids[d], fmt.Sprintf("%d members cannot open this dealer's blobs", len(held)))
+	a.Accuser = p.c.ids[held[0].accuser]
 	if !slices.ContainsFunc(held, func(c heldComplaint) bool { return c.proven }) {
 		a.Detail += ", or they lie"
 	}

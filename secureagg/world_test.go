@@ -15,6 +15,7 @@ type federation struct {
 	charter       *id.Charter
 	roster        *id.Roster
 	keys          []*id.PrivateKey // roster order
+	limit         int              // largest cohort; zero: the product's
 }
 
 func testKey(tag byte, i int) *id.PrivateKey {
@@ -138,7 +139,7 @@ func newWorldOf(t testing.TB, f *federation) *world {
 	w := &world{t: t, f: f, run: id.RunID{7}, vectors: make(map[id.AgentID][]uint32)}
 	for i, k := range f.keys {
 		a := &agent{journal: make(map[string][]byte), mute: make(map[MessageKind]bool)}
-		a.cfg = MemberConfig{Key: k, Charter: f.charter, Roster: f.roster, Run: w.run, Rand: seeded(t, "agent", i)}
+		a.cfg = MemberConfig{Key: k, Charter: f.charter, Roster: f.roster, Run: w.run, Rand: seeded(t, "agent", i), limit: f.limit}
 		pub := k.Public()
 		a.id = pub.AgentID()
 		m, err := NewMember(a.cfg)
@@ -153,7 +154,7 @@ func newWorldOf(t testing.TB, f *federation) *world {
 
 func (w *world) propose(e, start uint64) {
 	w.t.Helper()
-	ep, out, err := NewEpoch(EpochConfig{Key: w.f.server, Charter: w.f.charter, Roster: w.f.roster, Run: w.run, Epoch: e, Start: start})
+	ep, out, err := NewEpoch(EpochConfig{Key: w.f.server, Charter: w.f.charter, Roster: w.f.roster, Run: w.run, Epoch: e, Start: start, limit: w.f.limit})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func (w *world) propose(e, start uint64) {
 	w.post(out)
 }
 
-func (w *world) index(a id.AgentID) int { return w.epoch.c.index(a) }
+func (w *world) index(a id.AgentID) int { return w.epoch.f.index(a) }
 
 func (w *world) post(out []Outgoing) {
 	for _, o := range out {
@@ -215,14 +216,14 @@ func (w *world) serve(from id.AgentID, msg []byte) {
 	var out []Outgoing
 	var err error
 	switch k {
-	case KindEpochKey, KindCtList, KindConfirm, KindReady:
+	case KindEpochKey, KindCoin, KindCtList, KindConfirm, KindReady:
 		out, err = w.epoch.Handle(from, msg)
 		if err == nil {
 			w.log = append(w.log, stored{from, msg})
 		}
 	case KindReport:
 		err = w.round.AcceptReport(from, msg, VectorHash(w.vectors[from]))
-	case KindVote:
+	case KindVote, KindManifestVote:
 		var cert []byte
 		if cert, out, err = w.round.Vote(from, msg); cert != nil {
 			w.certs = append(w.certs, cert)
@@ -252,7 +253,7 @@ const testDim = 37
 
 func (w *world) inputs(r uint64) RoundInputs {
 	return RoundInputs{Run: w.run, Plan: id.PlanHash{2}, R: r, Round: r, Task: 1, Model: id.ModelHash{3, byte(r)},
-		Config: id.ConfigHash{4}, Charter: w.f.charter.Hash(), Cohorts: 1, Dim: testDim}
+		Config: id.ConfigHash{4}, Charter: w.f.charter.Hash(), Cohorts: uint32(w.epoch.Cohorts()), Dim: testDim}
 }
 
 func input(i int, r uint64) []uint32 {
