@@ -350,10 +350,16 @@ func (p *replay) openEpoch(e Entry, v EpochOpened) error {
 	return nil
 }
 
+// cohortsOf is the number of cohorts that so many members fall into, of 128 at most
+// and of one size but for one member: what an epoch's record says of quorum, threshold
+// and smallest set is of the smallest.
+func cohortsOf(members int) int { return max(1, (members+127)/128) }
+
 // check holds an epoch's cohort against the roster and the charter's floors.
 func (ep *epochHistory) check() error {
 	rec, c := ep.record, ep.charter.charter
 	n := len(rec.Members)
+	least := n / cohortsOf(n)
 	orgs := make(map[string]int)
 	for _, m := range rec.Members {
 		i, ok := ep.roster.index[m.Agent]
@@ -371,11 +377,11 @@ func (ep *epochHistory) check() error {
 		return fmt.Errorf("a cohort of %d; the charter asks for %d", n, c.MinCohort)
 	case int(rec.MinRelease) < int(c.MinRelease):
 		return fmt.Errorf("a release set of %d; the charter asks for %d", rec.MinRelease, c.MinRelease)
-	case rec.MinRelease < 3 || rec.MinRelease < rec.Quorum || int(rec.MinRelease) > n:
-		return fmt.Errorf("a release set of %d with a quorum of %d among %d", rec.MinRelease, rec.Quorum, n)
-	case 2*int(rec.Quorum) <= n || int(rec.Quorum) > n:
+	case rec.MinRelease < 3 || rec.MinRelease < rec.Quorum || int(rec.MinRelease) > least:
+		return fmt.Errorf("a release set of %d with a quorum of %d among %d", rec.MinRelease, rec.Quorum, least)
+	case 2*int(rec.Quorum) <= least || int(rec.Quorum) > least:
 		// Two sets cannot both have a quorum's votes only if quorums overlap.
-		return fmt.Errorf("a quorum of %d among %d", rec.Quorum, n)
+		return fmt.Errorf("a quorum of %d among %d", rec.Quorum, least)
 	case rec.Threshold < 2 || rec.Threshold > rec.Quorum:
 		return fmt.Errorf("a share threshold of %d with a quorum of %d", rec.Threshold, rec.Quorum)
 	case int(rec.MinRelease)-int(rec.Private) < 2:

@@ -35,7 +35,7 @@ func (p *replay) openRound(e Entry, v RoundOpened) error {
 		return errors.New("it names another charter than its epoch")
 	case v.Ctx.IsZero() || p.ctxs[v.Ctx]:
 		return errors.New("its ctx was used before")
-	case v.Cohorts != 1 || v.Cohort != 0 || v.Dim == 0:
+	case int(v.Cohorts) != cohortsOf(int(ep.payload.Members)) || v.Cohort != 0 || v.Dim == 0:
 		return fmt.Errorf("cohort %d of %d with %d coordinates", v.Cohort, v.Cohorts, v.Dim)
 	case p.tries[try] > maxAttempts:
 		return fmt.Errorf("attempt %d to %s model %s under one plan, at most %d", p.tries[try], v.Task, v.Model.Short(), maxAttempts)

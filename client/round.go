@@ -80,7 +80,7 @@ func (a *Agent) differs(r *run, m *wire.RoundOpen, e *audit.Entry, o *audit.Roun
 		return "configuration"
 	case o.Charter != a.trust.charter.Hash():
 		return "charter"
-	case o.Cohorts != 1 || o.Cohort != 0:
+	case int(o.Cohorts) != r.member.Cohorts() || o.Cohort != 0:
 		return "cohort"
 	case int(o.Dim) != r.plan.Dim(task):
 		return "dimension"
@@ -95,7 +95,7 @@ func (a *Agent) openRound(r *run, m *wire.RoundOpen) error {
 	task := plan.Task(m.Task)
 	out, err := r.member.Open(m.Start, secureagg.RoundInputs{
 		Run: r.id, Plan: r.hash, R: m.R, Round: m.Round, Task: m.Task, Model: m.Model, Config: r.plan.Config(task),
-		Charter: a.trust.charter.Hash(), Cohorts: 1, Cohort: 0, Dim: r.plan.Dim(task),
+		Charter: a.trust.charter.Hash(), Cohorts: uint32(r.member.Cohorts()), Dim: r.plan.Dim(task),
 	})
 	var abort *secureagg.Abort
 	switch {

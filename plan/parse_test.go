@@ -115,7 +115,7 @@ func TestParseRefuses(t *testing.T) {
     8 | model: {family: logrge}
       |                 ^
         did you mean "logreg"?`},
-		{"two branches", "name: minimal", "name: minimal\nfederation: {min_branches: 2}", `plan.yaml:3:28: federation.min_branches is 2, want from 3 to 128
+		{"two branches", "name: minimal", "name: minimal\nfederation: {min_branches: 2}", `plan.yaml:3:28: federation.min_branches is 2, want from 3 to 2176
     3 | federation: {min_branches: 2}
       |                            ^
         with two branches each can subtract its own update from the sum and read the other's`},

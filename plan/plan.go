@@ -26,7 +26,7 @@ const (
 	MaxAlphabet = 4096    // characters of a text
 	MaxLayers   = 64      // entries of model.hidden and model.channels
 	MaxOwners   = 16
-	MaxBranches = 128 // one cohort's complete mask graph holds no more
+	MaxBranches = 17 * 128 // as many cohorts as secure aggregation has, of as many members
 )
 
 // Values of Data.Standardise.
@@ -318,7 +318,7 @@ func Default() *Plan {
 		},
 		Federation: Federation{
 			Rounds: 10, Strategy: FedAvg, Weights: ByExamples, Clip: 10,
-			MinBranches: 5, MaxBranches: MaxBranches,
+			MinBranches: 5, MaxBranches: 128,
 			StartGrace: 10 * time.Second, CollectDeadline: 10 * time.Minute, PhaseDeadline: time.Minute,
 			Attempts: 3,
 		},

@@ -158,6 +158,36 @@ func (e *Epoch) Params() Params { return e.f.params() }
 // Cohorts is the number of cohorts.
 func (e *Epoch) Cohorts() int { return len(e.f.sizes) }
 
+// Able reports whether an attempt could be released if just the agents of whom is
+// says yes took part: a smallest release set of them in each of enough cohorts. If
+// not, short says what is missing.
+func (e *Epoch) Able(is func(id.AgentID) bool) (ok bool, short string) {
+	have, best := 0, 0
+	for _, c := range e.layout.cohorts {
+		n := count(c.ids, is)
+		if n >= c.params.MinRelease {
+			have++
+		}
+		best = max(best, n)
+	}
+	if e.f.enough(have) {
+		return true, ""
+	}
+	if !e.f.several() {
+		return false, fmt.Sprintf("%d of %d branches", best, e.f.params().MinRelease)
+	}
+	return false, fmt.Sprintf("enough branches in %d of %d cohorts, more than two thirds are needed", have, len(e.f.sizes))
+}
+
+func count(agents []id.AgentID, is func(id.AgentID) bool) (n int) {
+	for _, a := range agents {
+		if is(a) {
+			n++
+		}
+	}
+	return n
+}
+
 // Root returns root_e, zero before every member sent its EpochKey and, with several
 // cohorts, its share of the coin.
 func (e *Epoch) Root() id.EpochRoot { return id.EpochRoot(e.root) }

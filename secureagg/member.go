@@ -221,6 +221,9 @@ func (m *Member) Epoch() uint64 {
 	return m.ep.number
 }
 
+// Cohorts is the number of cohorts that the roster falls into.
+func (m *Member) Cohorts() int { return len(m.f.sizes) }
+
 // Live reports whether the epoch is open for attempts.
 func (m *Member) Live() bool { return m.ep != nil && m.ep.stage == StageLive && m.out == nil }
 

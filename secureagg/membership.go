@@ -90,6 +90,9 @@ func (f *membership) survives(corrupt, n int) error {
 	return nil
 }
 
+// Cohorts is the number of cohorts that so many members fall into.
+func Cohorts(members int) int { return max(1, (members+MaxMembers-1)/MaxMembers) }
+
 // several reports whether there is more than one cohort. Then cohorts are numbered
 // from 1 in headers; the only one is 0.
 func (f *membership) several() bool { return len(f.sizes) > 1 }
@@ -116,12 +119,9 @@ func (f *membership) index(a id.AgentID) int {
 // so many share a cohort (SECAGG 2.6).
 func (f *membership) enough(count int) bool { return 3*count > 2*len(f.sizes) }
 
-// FederationParams returns the numbers of the smallest cohort, with N of the whole
-// federation, and into how many cohorts charter and roster split it.
-func FederationParams(c *id.Charter, r *id.Roster) (p Params, cohorts int, err error) {
-	f, err := newMembership(c, r, MaxMembers)
-	if err != nil {
-		return Params{}, 0, err
-	}
-	return f.params(), len(f.sizes), nil
+// CheckMembership reports why the members of a roster can be no federation under a
+// charter.
+func CheckMembership(c *id.Charter, r *id.Roster) error {
+	_, err := newMembership(c, r, MaxMembers)
+	return err
 }

@@ -138,6 +138,18 @@ func (r *Round) Released() []id.AgentID {
 	return r.which(func(p *part, i int) bool { return p.released[i] != nil })
 }
 
+// Able reports whether the fixed sets could still be certified if just the agents of
+// whom is says yes voted: a quorum of them in each cohort inside. If not, short says
+// what is missing.
+func (r *Round) Able(is func(id.AgentID) bool) (ok bool, short string) {
+	for _, p := range r.parts {
+		if n := count(p.c.ids, is); p.set != nil && n < p.c.params.Quorum {
+			return false, fmt.Sprintf("%d of the %d branches that a quorum needs are left", n, p.c.params.Quorum)
+		}
+	}
+	return true, ""
+}
+
 // ClosedBy lists the members that gave the attempt up.
 func (r *Round) ClosedBy() []id.AgentID {
 	return r.which(func(p *part, i int) bool { return p.closes[i] != nil })

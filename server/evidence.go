@@ -200,6 +200,9 @@ func checkCertificate(c audit.Certificate) error {
 	if in.Ctx(c.Epoch, c.Root) != c.Ctx {
 		return errors.New("the attempt's ctx, which the members signed, is not that of its plan, task, model and epoch")
 	}
+	if !id.Digest(facts.Root).IsZero() && facts.Root != c.Root {
+		return errors.New("the certificate is of other cohorts than the epoch's")
+	}
 	p := facts.Params
 	if p.N != len(c.Members) || p.Quorum != c.Quorum || p.Threshold != c.Threshold || p.MinRelease != c.MinRelease || p.Live != c.Live || p.Private != c.Private {
 		return errors.New("the epoch's numbers are not those of its roster and charter")

@@ -73,7 +73,7 @@ func (x *simulateCommand) Run(ctx context.Context, c *console) error {
 	sites := source.names()
 	if x.Sites != 0 && x.Sites != len(sites) {
 		if x.Sites < 3 || x.Sites > plan.MaxBranches {
-			return misused("secure aggregation needs three branches; one cohort holds 128", "--sites %d is not from 3 to %d", x.Sites, plan.MaxBranches)
+			return misused("secure aggregation needs three branches and holds as many cohorts of 128", "--sites %d is not from 3 to %d", x.Sites, plan.MaxBranches)
 		}
 		sites = numbered(x.Sites)
 	}

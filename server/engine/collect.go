@@ -74,22 +74,16 @@ func (e *Engine) openIfReady(graceOver bool) error {
 		e.waiting("for every branch, to renew the epoch")
 		return nil
 	}
-	back := e.count(func(m *member) bool { return m.presence == here && m.live })
+	enough, short := e.epoch.Able(func(a id.AgentID) bool { return e.members[a].presence == here && e.members[a].live })
 	_, graceRuns := e.timers[TimerGrace]
 	current := e.count(func(m *member) bool { return m.presence == here && m.live && (m.current || m.behind) })
-	if current == len(e.order) || (graceOver || !graceRuns) && back >= e.needed() {
+	if current == len(e.order) || (graceOver || !graceRuns) && enough {
 		return e.open()
 	}
 	if graceOver {
-		e.waiting(fmt.Sprintf("for %d branches; %d are here", e.needed(), back))
+		e.waiting("for more branches; here are " + short)
 	}
 	return nil
-}
-
-// needed is how many members an attempt must begin with to have a chance.
-func (e *Engine) needed() int {
-	p := e.epoch.Params()
-	return max(p.MinRelease, p.Quorum, p.Threshold)
 }
 
 // open begins an attempt.
@@ -140,7 +134,7 @@ func (e *Engine) newAttempt(task plan.Task) error {
 		inputs: secureagg.RoundInputs{
 			Run: e.cfg.Run, Plan: e.planHash, R: e.r, Round: e.round, Task: uint8(task),
 			Model: e.model, Config: e.cfg.Plan.Config(task), Charter: e.cfg.Charter.Hash(),
-			Cohorts: 1, Cohort: 0, Dim: e.cfg.Plan.Dim(task),
+			Cohorts: uint32(e.epoch.Cohorts()), Dim: e.cfg.Plan.Dim(task),
 		},
 		blobs: map[id.AgentID]string{}, refused: map[id.AgentID]bool{}, strip: map[id.AgentID]audit.BranchState{},
 	}
@@ -209,17 +203,21 @@ func (e *Engine) accept(ev Report) error {
 // and gives the attempt up as soon as too few can.
 func (e *Engine) collectIfComplete() error {
 	a := e.attempt
-	pending := e.count(func(m *member) bool {
+	pending := func(m *member) bool {
 		_, done := a.blobs[m.agent]
 		return !done && !a.refused[m.agent] && !m.behind && (m.presence == expected || m.presence == here && (m.live || !m.stood) && m.restartedIn != a.r)
+	}
+	enough, short := e.epoch.Able(func(who id.AgentID) bool {
+		_, done := a.blobs[who]
+		return done || pending(e.members[who])
 	})
-	if len(a.blobs)+pending < e.epoch.Params().MinRelease {
+	if !enough {
 		return e.beginClose(&secureagg.Abort{
 			Stage: secureagg.StageReport, Reason: secureagg.ReasonBelowMinimum, Epoch: e.epochNumber, R: a.r,
-			Detail: fmt.Sprintf("%d of the %d branches that a release needs can still report", len(a.blobs)+pending, e.epoch.Params().MinRelease),
+			Detail: short + " that a release needs can still report",
 		})
 	}
-	if pending > 0 {
+	if e.count(pending) > 0 {
 		return nil
 	}
 	return e.closeCollection()

@@ -149,15 +149,10 @@ func newEngine(cfg Config) (*Engine, error) {
 		e.order = append(e.order, a)
 		e.members[a] = &member{agent: a, refused: map[string]bool{}}
 	}
-	if _, err := e.params(); err != nil {
+	if err := secureagg.CheckMembership(cfg.Charter, cfg.Roster); err != nil {
 		return nil, err
 	}
 	return e, nil
-}
-
-func (e *Engine) params() (secureagg.Params, error) {
-	c := e.cfg.Charter
-	return secureagg.CohortParams(len(e.order), int(c.MinCohort), int(c.MinRelease), c.AllowSmall)
 }
 
 // Start returns the effects that begin a new run: its entry in the log and the
@@ -276,7 +271,7 @@ func (e *Engine) stage(from id.AgentID, msg []byte) error {
 		return nil
 	}
 	switch kind {
-	case secureagg.KindEpochKey, secureagg.KindCtList, secureagg.KindConfirm, secureagg.KindReady:
+	case secureagg.KindEpochKey, secureagg.KindCoin, secureagg.KindCtList, secureagg.KindConfirm, secureagg.KindReady:
 		return e.epochMessage(from, msg)
 	case secureagg.KindReentry:
 		return e.reentry(m, msg)
@@ -284,7 +279,7 @@ func (e *Engine) stage(from id.AgentID, msg []byte) error {
 		return e.relay(from, msg)
 	case secureagg.KindRekey:
 		return e.rekeyWanted(m, msg)
-	case secureagg.KindVote:
+	case secureagg.KindVote, secureagg.KindManifestVote:
 		return e.vote(from, msg)
 	case secureagg.KindShares:
 		return e.shares(from, msg)

@@ -113,7 +113,7 @@ func (e *Engine) restoreReporters() error {
 	unknown := len(e.members)
 	for r := e.r; r > 0 && unknown > 0; r-- {
 		kind, ok := secureagg.Kind(e.outcomes[r])
-		if !ok || kind != secureagg.KindCertificate {
+		if !ok || kind != secureagg.KindCertificate && kind != secureagg.KindManifestCert {
 			continue
 		}
 		facts, err := e.facts(e.outcomes[r])

@@ -99,13 +99,13 @@ func (e *Engine) missing(set []id.AgentID) (out []id.AgentID) {
 // the quorum.
 func (e *Engine) abortIfHopeless() error {
 	a := e.attempt
-	possible := e.count(func(m *member) bool {
-		return a.strip[m.agent]&audit.Voted != 0 || m.presence != away
+	ok, short := a.proto.Able(func(who id.AgentID) bool {
+		return a.strip[who]&audit.Voted != 0 || e.members[who].presence != away
 	})
-	if quorum := e.epoch.Params().Quorum; possible < quorum {
+	if !ok {
 		return e.beginClose(&secureagg.Abort{
 			Stage: secureagg.StageVote, Reason: secureagg.ReasonQuorum, Epoch: e.epochNumber, R: a.r,
-			Detail: fmt.Sprintf("%d of the %d branches that a quorum needs are left", possible, quorum),
+			Detail: short,
 		})
 	}
 	return nil
