@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"server": {"id", "plan", "strategy", "nn", "dp", "secureagg", "wire", "vault", "audit",
 		"internal/durable", "internal/crashpoint", "internal/strictyaml"},
 	"cmd": {"id", "plan", "strategy", "nn", "dataset", "dp", "secureagg", "wire", "vault", "audit",
-		"client", "server", "internal/durable", "internal/crashpoint", "internal/memnet", "testdata/heart-disease"},
+		"client", "server", "internal/durable", "internal/crashpoint", "internal/memnet", "internal/nearest", "testdata/heart-disease"},
 	"internal/durable":       {},
 	"internal/crashpoint":    {},
 	"internal/memnet":        {"wire"},

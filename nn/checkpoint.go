@@ -46,7 +46,7 @@ func (p *Program) LoadState(src []byte) error {
 	if !ok || len(rest) < 1 || len(rest) < 1+int(rest[0])+8*3+1+8 {
 		return errState
 	}
-	kind := string(rest[1 : 1+rest[0]])
+	kind := string(rest[1:][:rest[0]]) // 1+rest[0] would be a byte
 	if kind != o.Kind {
 		return fmt.Errorf("nn: load state: it is of the optimizer %q, this network has %q", kind, o.Kind)
 	}

@@ -74,6 +74,7 @@ func TestLoadStateRefuses(t *testing.T) {
 		"another optimizer": other(s, NewSGD(0.1, 0.9)),
 		"another network":   other(MLP(4, []int{2}, 1), NewAdam(0.1)),
 		"a long kind":       append([]byte(stateMagic), 255),
+		"a kind of 255":     append([]byte(stateMagic+"\xff"), make([]byte, 400)...),
 		"one more":          append(slices.Clone(good), 0),
 	} {
 		if p.LoadState(b) == nil {
@@ -88,4 +89,26 @@ func TestLoadStateRefuses(t *testing.T) {
 	if err := p.LoadState(good); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzLoadState: no bytes panic, and those that are loaded are what is written again.
+func FuzzLoadState(f *testing.F) {
+	p, err := Compile(MLP(2, []int{2}, 1), Options{Batch: 1, Optimizer: NewAdam(0.1)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := p.AppendState(nil)
+	f.Add(good)
+	f.Add(good[:len(good)-1])
+	f.Add(append([]byte(stateMagic+"\xff"), make([]byte, 400)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before := p.AppendState(nil)
+		want := b
+		if p.LoadState(b) != nil {
+			want = before
+		}
+		if got := p.AppendState(nil); !slices.Equal(got, want) {
+			t.Errorf("%x became %x", want, got)
+		}
+	})
 }

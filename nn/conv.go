@@ -112,11 +112,11 @@ func newConv(k *compiler, n *node) *conv {
 	// Gathering makes products for every place of the image, scattering for every output.
 	c.gather = c.groups == 1 && v.stride == one && v.dilation == one && v.padding[0] < v.kernel[0] && v.padding[1] < v.kernel[1] &&
 		v.in[0]*v.in[1] <= 2*v.out[0]*v.out[1]
-	back := c.image // padded ∂x, or errors
+	back := int64(c.image) // padded ∂x, or errors, whose halo may be a thousand times as large as they
 	if c.gather {
-		back = c.errorRows() * c.errorPitch()
+		back = int64(c.errorRows()) * int64(c.errorPitch())
 	}
-	k.scratch(n.entries[0].Len + c.image + back) // turned weights, padded x
+	k.scratch(length(int64(n.entries[0].Len) + int64(c.image) + back)) // turned weights, padded x
 	return c
 }
 

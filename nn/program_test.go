@@ -309,8 +309,16 @@ func TestCompileErrors(t *testing.T) {
 			t.Errorf("no %q in %v", want, err)
 		}
 	}
-	if _, err := Compile(MLP(1<<14, []int{1 << 13}, 1), Options{Batch: MaxBatch}); err == nil || !strings.Contains(err.Error(), "bytes") {
-		t.Errorf("an arena beyond the limit: %v", err)
+	// The halo of the errors of a tall image under a wide kernel is 64 GiB.
+	halo := Spec{Inputs: 2048, Shape: []int{2048, 1, 1}, Loss: MSE, Layers: []Layer{
+		{Kind: Dense, Units: 1}, {Kind: Conv2D, Units: 2048, Kernel: [2]int{1, 4095}, Padding: [2]int{0, 2047}}}}
+	for name, c := range map[string]struct {
+		spec  Spec
+		batch int
+	}{"activations": {MLP(1<<14, []int{1 << 13}, 1), MaxBatch}, "a halo": {halo, 1}} {
+		if _, err := Compile(c.spec, Options{Batch: c.batch}); err == nil || !strings.Contains(err.Error(), "use a smaller batch") {
+			t.Errorf("an arena beyond the limit, of %s: %v", name, err)
+		}
 	}
 }
 

@@ -98,35 +98,9 @@ func (x *benchNNCommand) Run(ctx context.Context, c *console) error {
 
 // measure times steps in blocks of some 40 ms after a warm-up.
 func (x *benchNNCommand) measure(ctx context.Context, name string, w workload, threads int, opt string, peak float64) (*benchLine, error) {
-	o := nn.NewSGD(0.01, 0)
-	if opt == "adam" {
-		o = nn.NewAdam(1e-4)
-	}
-	p, err := nn.Compile(w.spec, nn.Options{Batch: w.batch, Threads: threads, Optimizer: o})
+	p, step, err := w.compile(threads, opt, x.DP)
 	if err != nil {
 		return nil, err
-	}
-	b := w.data()
-	step := func() error {
-		_, err := p.Step(b)
-		return err
-	}
-	if x.DP {
-		sum, norms := make([]float32, p.NumParams()), make([]float64, w.batch)
-		params := make([]float32, p.NumParams())
-		step = func() error {
-			if _, err := p.ClippedGradSum(sum, norms, b, 1); err != nil {
-				return err
-			}
-			if err := p.Store(params); err != nil {
-				return err
-			}
-			rate := 0.01 / float32(w.batch)
-			for i, g := range sum {
-				params[i] -= rate * g
-			}
-			return p.Load(params)
-		}
 	}
 	steps := func(n int) (time.Duration, error) {
 		start := time.Now()
@@ -167,6 +141,42 @@ func (x *benchNNCommand) measure(ctx context.Context, name string, w workload, t
 		l.PeakPercent = round(100*l.GFLOPS/(peak*float64(threads)), 1)
 	}
 	return l, nil
+}
+
+// options are those that a step of w is compiled with.
+func (w workload) options(threads int, opt string) nn.Options {
+	o := nn.Options{Batch: w.batch, Threads: threads, Optimizer: nn.NewSGD(0.01, 0)}
+	if opt == "adam" {
+		o.Optimizer = nn.NewAdam(1e-4)
+	}
+	return o
+}
+
+// compile returns w's network and a training step of it, on one batch.
+func (w workload) compile(threads int, opt string, dp bool) (*nn.Program, func() error, error) {
+	p, err := nn.Compile(w.spec, w.options(threads, opt))
+	if err != nil {
+		return nil, nil, err
+	}
+	b := w.data()
+	if !dp {
+		return p, func() error { _, err := p.Step(b); return err }, nil
+	}
+	sum, norms := make([]float32, p.NumParams()), make([]float64, w.batch)
+	params := make([]float32, p.NumParams())
+	return p, func() error {
+		if _, err := p.ClippedGradSum(sum, norms, b, 1); err != nil {
+			return err
+		}
+		if err := p.Store(params); err != nil {
+			return err
+		}
+		rate := 0.01 / float32(w.batch)
+		for i, g := range sum {
+			params[i] -= rate * g
+		}
+		return p.Load(params)
+	}, nil
 }
 
 // warm returns how many steps make a block.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
+	"tacit/internal/nearest"
 	"tacit/nn"
 )
 
@@ -107,14 +109,28 @@ func workloadNames() []string {
 	return out
 }
 
-// parseWorkload returns the workload of a name: a network's and its batch's size.
+// maxWorkloadBatch bounds the batch that a workload's name may end with.
+const maxWorkloadBatch = 1 << 16
+
+// parseWorkload returns the workload of a name: a network's and its batch's size. The
+// error of an unknown name says which known one is near.
 func parseWorkload(name string) (workload, error) {
 	kind := strings.TrimRight(name, "0123456789")
-	batch, err := strconv.Atoi(name[len(kind):])
+	digits := name[len(kind):]
+	batch, err := strconv.Atoi(digits)
+	fits := err == nil && batch >= 1 && batch <= maxWorkloadBatch
+	var known []string
 	for _, w := range workloads {
-		if w.name == kind && err == nil && batch >= 1 && batch <= 1<<16 {
+		if w.name == kind && fits {
 			return workload{w.spec(), batch, 2 * float64(w.macs) * float64(batch)}, nil
 		}
+		if fits {
+			known = append(known, w.name+digits)
+		}
 	}
-	return workload{}, misused("tacit bench nn --only "+strings.Join(workloadNames(), ","), "unknown workload %q", name)
+	names, near := workloadNames(), ""
+	if n := nearest.Name(name, append(known, names...)); n != "" {
+		near = fmt.Sprintf(" (did you mean %q?)", n)
+	}
+	return workload{}, misused("tacit bench nn --only "+strings.Join(names, ","), "unknown workload %q%s", name, near)
 }

@@ -117,8 +117,9 @@ func count(shape []int) (n int, ok bool) {
 	return n, true
 }
 
-// Parse reads a file, strictly: the tensors must cover the data without gap or
-// overlap. They come in the order of their data.
+// Parse reads a file, strictly: the header has one meaning, whoever reads it, and the
+// tensors must cover the data without gap or overlap. They come in the order of their
+// data.
 func Parse(b []byte) ([]Tensor, map[string]string, error) {
 	if len(b) < 8 {
 		return nil, nil, errors.New("safetensors: shorter than its header's length")
@@ -127,35 +128,17 @@ func Parse(b []byte) ([]Tensor, map[string]string, error) {
 	if n > MaxHeader || n > uint64(len(b)-8) {
 		return nil, nil, fmt.Errorf("safetensors: a header of %d bytes in a file of %d", n, len(b))
 	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(b[8:8+n], &raw); err != nil {
+	all, metadata, err := parseHeader(b[8 : 8+n])
+	if err != nil {
 		return nil, nil, fmt.Errorf("safetensors: header: %w", err)
 	}
 	data := b[8+n:]
-	metadata := map[string]string{}
-	type placed struct {
-		Tensor
-		kind     string
-		from, to int
-	}
-	var all []placed
-	for name, v := range raw {
-		if name == metadataKey {
-			if err := json.Unmarshal(v, &metadata); err != nil {
-				return nil, nil, fmt.Errorf("safetensors: metadata: %w", err)
-			}
-			continue
+	for _, p := range all {
+		size, ok := count(p.Shape)
+		w := width[p.kind]
+		if w == 0 || !ok || p.to > len(data) || int64(p.to)-int64(p.from) != w*int64(size) {
+			return nil, nil, fmt.Errorf("safetensors: tensor %q: type %s, shape %v and range [%d %d] do not fit", p.Name, p.kind, p.Shape, p.from, p.to)
 		}
-		var i info
-		if err := json.Unmarshal(v, &i); err != nil {
-			return nil, nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
-		}
-		size, ok := count(i.Shape)
-		w := width[i.Type]
-		if w == 0 || !ok || i.Offsets[0] < 0 || i.Offsets[1] > len(data) || int64(i.Offsets[1])-int64(i.Offsets[0]) != w*int64(size) {
-			return nil, nil, fmt.Errorf("safetensors: tensor %q: type %s, shape %v and range %v do not fit", name, i.Type, i.Shape, i.Offsets)
-		}
-		all = append(all, placed{Tensor{Name: name, Shape: i.Shape}, i.Type, i.Offsets[0], i.Offsets[1]})
 	}
 	sort.Slice(all, func(i, j int) bool {
 		if all[i].from != all[j].from {
