@@ -30,7 +30,7 @@ type Charter struct {
 	MinCohort      uint32 // n_min: smallest cohort; default 5, floor 3
 	MinRelease     uint32 // U_min: smallest release set; 0 means the default of SEAMS, "Small cohorts"
 	AllowSmall     bool   // cohorts below 5 are allowed
-	AssumedCorrupt uint32 // agents of a cohort that privacy must survive; 0 means what the cohort tolerates
+	AssumedCorrupt uint32 // agents that privacy must survive, of the one cohort or, where there are several, of all; 0 means what the cohort tolerates
 	MaxAbsent      uint32 // δ_e: percentage of the enrolled that an epoch may leave out
 	MaxOrgShare    uint32 // largest percentage of a cohort that one organisation may hold; 100 means no cap
 

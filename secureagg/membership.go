@@ -45,7 +45,7 @@ func newMembership(c *id.Charter, r *id.Roster, limit int) (*membership, error) 
 		}
 		f.sizes = append(f.sizes, p)
 	}
-	if err := f.survives(int(c.AssumedCorrupt), n); err != nil {
+	if err := f.survives(int(c.AssumedCorrupt), n, c.EpochsPerDay); err != nil {
 		return nil, err
 	}
 	orgs := make(map[string]int)
@@ -80,12 +80,17 @@ func sizeOf(n, count, k int) int {
 
 // survives reports an error if the corrupt members that the charter assumes could
 // hold more of a cohort than it hides inputs from.
-func (f *membership) survives(corrupt, n int) error {
+func (f *membership) survives(corrupt, n int, perDay uint32) error {
 	if len(f.sizes) == 1 {
 		if p := f.sizes[0]; corrupt > p.Private {
 			return fmt.Errorf("secureagg: the charter assumes %d corrupt members; a cohort of %d hides inputs from the server and %d", corrupt, p.N, p.Private)
 		}
 		return nil
+	}
+	// A year of epochs; the smallest cohort tolerates the least.
+	m, epochs := f.sizes[len(f.sizes)-1].N, 365*int(perDay)
+	if corrupt > (m-1)/3 && LogBadCohort(n, m, corrupt) > badLimit(len(f.sizes), epochs) {
+		return fmt.Errorf("secureagg: the charter assumes %d corrupt members; %d random cohorts of %d members survive %d", corrupt, len(f.sizes), n, MostCorrupt(n, epochs))
 	}
 	return nil
 }
