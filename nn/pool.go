@@ -15,6 +15,9 @@ var maxPoolKind = kind{
 	build: func(c *compiler, n *node) op {
 		p := &maxPool{size: size(n.in), taken: c.take(c.batch * size(n.out))}
 		p.window, _ = n.layer.window(n.in, n.layer.Kernel)
+		if p.byRows() {
+			c.scratch(2 * p.row())
+		}
 		return p
 	},
 }
@@ -75,9 +78,80 @@ func (p *maxPool) over(n int, f func(o, at, tap int, first bool)) {
 	}
 }
 
+// byRows says whether a row of outputs is worked on at once, as if the stride along it
+// were 1: every tap is then one run over a row of the image, and the outputs between are
+// thrown away. It pays where a pixel's channels are few.
+func (p *maxPool) byRows() bool {
+	return p.padding == [2]int{} && p.channels < 64 && p.stride[1] <= 4
+}
+
+// row is the length of such a row.
+func (p *maxPool) row() int { return ((p.out[1]-1)*p.stride[1] + 1) * p.channels }
+
+// overRows calls f for every row of outputs of n examples with the place of its first
+// output and that of the image's row under its first tap.
+func (p *maxPool) overRows(n int, f func(o, at int)) {
+	length := p.in[1] * p.channels
+	for i := range n {
+		for oy := range p.out[0] {
+			f((i*p.out[0]+oy)*p.out[1]*p.channels, i*p.size+oy*p.stride[0]*length)
+		}
+	}
+}
+
+// gather copies the outputs of a row worked on at once, scatter is its inverse.
+func (p *maxPool) gather(outputs, row []float32) {
+	for step := p.stride[1] * p.channels; len(outputs) > 0; outputs = outputs[p.channels:] {
+		copy(outputs[:p.channels], row)
+		row = row[min(step, len(row)):]
+	}
+}
+
+func (p *maxPool) scatter(row, outputs []float32) {
+	for step := p.stride[1] * p.channels; len(outputs) > 0; outputs = outputs[p.channels:] {
+		copy(row, outputs[:p.channels])
+		row = row[min(step, len(row)):]
+	}
+}
+
+func (p *maxPool) forwardRows(y, x, taken []float32, n int, w *work) {
+	best, which := w.tmp[:p.row()], w.tmp[p.row():][:p.row()]
+	p.overRows(n, func(o, at int) {
+		for tap := range p.kernel[0] * p.kernel[1] {
+			from := x[at+(tap/p.kernel[1]*p.in[1]+tap%p.kernel[1])*p.channels:]
+			if tap == 0 {
+				copy(best, from)
+				clear(which)
+			} else {
+				kernel.MaxTap(best, which, from, float32(tap))
+			}
+		}
+		p.gather(y[o:][:p.out[1]*p.channels], best)
+		p.gather(taken[o:][:p.out[1]*p.channels], which)
+	})
+}
+
+func (p *maxPool) backwardRows(dx, dy, taken []float32, n int, w *work) {
+	errors, which := w.tmp[:p.row()], w.tmp[p.row():][:p.row()]
+	clear(errors) // and so it stays between the outputs
+	clear(which)
+	p.overRows(n, func(o, at int) {
+		p.scatter(errors, dy[o:][:p.out[1]*p.channels])
+		p.scatter(which, taken[o:][:p.out[1]*p.channels])
+		for tap := range p.kernel[0] * p.kernel[1] {
+			from := at + (tap/p.kernel[1]*p.in[1]+tap%p.kernel[1])*p.channels
+			kernel.SpreadTap(dx[from:][:len(errors)], errors, which, float32(tap))
+		}
+	})
+}
+
 func (p *maxPool) forward(y, x []float32, n int, w *work) {
 	c := p.channels
 	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
+	if p.byRows() {
+		p.forwardRows(y, x, all, n, w)
+		return
+	}
 	p.over(n, func(o, at, tap int, first bool) {
 		best, taken := y[o:][:c], all[o:][:c]
 		if first {
@@ -99,6 +173,10 @@ func (p *maxPool) backward(dx, dy, _, _ []float32, n int, w *work) {
 	c := p.channels
 	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
 	clear(dx)
+	if p.byRows() {
+		p.backwardRows(dx, dy, all, n, w)
+		return
+	}
 	p.over(n, func(o, at, tap int, _ bool) {
 		kernel.SpreadTap(dx[at:][:c], dy[o:], all[o:], float32(tap))
 	})
