@@ -112,13 +112,14 @@ func (t *tally) add(x *example) {
 		return
 	}
 	for f := range width {
-		sum, squares := 0.0, 0.0
+		sum, squares, low, high := 0.0, 0.0, t.low[f], t.high[f]
 		for i := f; i < len(x.u); i += width {
 			u := x.u[i]
 			sum += u
 			squares += float64(u * u)
-			t.low[f], t.high[f] = min(t.low[f], u), max(t.high[f], u)
+			low, high = min(low, u), max(high, u)
 		}
+		t.low[f], t.high[f] = low, high
 		s.N[f]++
 		s.Sum[f] += float64(sum / positions)
 		s.SumSq[f] += float64(squares / positions)

@@ -71,9 +71,19 @@ func addRows(y, b []float32, rows int) {
 		}
 		return
 	}
-	for i := range rows {
-		row := y[i*len(b):][:len(b)]
-		kernel.Add(row, row, b)
+	// Of a narrow b, as many at a time as a call pays for.
+	var wide [256]float32
+	at := b
+	if n := len(wide) / len(b); n > 1 && rows > 1 {
+		for i := range n {
+			copy(wide[i*len(b):], b)
+		}
+		at = wide[:n*len(b)]
+	}
+	for y = y[:rows*len(b)]; len(y) > 0; {
+		part := y[:min(len(y), len(at))]
+		kernel.Add(part, part, at[:len(part)])
+		y = y[len(part):]
 	}
 }
 
