@@ -161,6 +161,11 @@ func (c *conv) inside(y int) int { return (y+c.padding[0])*c.pitch + c.padding[1
 // the padding too), then the bias.
 func (c *conv) forward(y, x []float32, n int, w *work) {
 	c.halo(w)
+	var wide [512]float32
+	var bias []float32
+	if c.bias {
+		bias = repeat(wide[:], c.b)
+	}
 	for i := range n {
 		p := c.pad(x, i, w)
 		for r := range c.rows {
@@ -173,7 +178,7 @@ func (c *conv) forward(y, x []float32, n int, w *work) {
 				}
 			}
 			if c.bias {
-				addRows(out, c.b, c.cols)
+				addAll(out, bias)
 			}
 		}
 	}

@@ -71,18 +71,29 @@ func addRows(y, b []float32, rows int) {
 		}
 		return
 	}
-	// Of a narrow b, as many at a time as a call pays for.
-	var wide [256]float32
-	at := b
-	if n := len(wide) / len(b); n > 1 && rows > 1 {
-		for i := range n {
-			copy(wide[i*len(b):], b)
-		}
-		at = wide[:n*len(b)]
+	for i := range rows {
+		row := y[i*len(b):][:len(b)]
+		kernel.Add(row, row, b)
 	}
-	for y = y[:rows*len(b)]; len(y) > 0; {
-		part := y[:min(len(y), len(at))]
-		kernel.Add(part, part, at[:len(part)])
+}
+
+// repeat returns b as often as fits wide, b itself if that is once: for addAll.
+func repeat(wide, b []float32) []float32 {
+	n := len(wide) / len(b)
+	if n < 2 {
+		return b
+	}
+	for i := range n {
+		copy(wide[i*len(b):], b)
+	}
+	return wide[:n*len(b)]
+}
+
+// addAll adds what repeat returned to all of y's rows.
+func addAll(y, repeated []float32) {
+	for len(y) > 0 {
+		part := y[:min(len(y), len(repeated))]
+		kernel.Add(part, part, repeated[:len(part)])
 		y = y[len(part):]
 	}
 }

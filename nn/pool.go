@@ -13,11 +13,14 @@ var maxPoolKind = kind{
 	name: MaxPool, fields: []string{"kernel", "stride", "padding"},
 	shape: poolShape,
 	build: func(c *compiler, n *node) op {
-		p := &maxPool{size: size(n.in), taken: c.take(c.batch * size(n.out))}
+		p := &maxPool{size: size(n.in)}
 		p.window, _ = n.layer.window(n.in, n.layer.Kernel)
+		p.each = size(n.out)
 		if p.byRows() {
-			c.scratch(2 * p.row())
+			p.each = p.out[0] * p.row()
+			c.scratch(p.row())
 		}
+		p.taken = c.take(c.batch * p.each)
 		return p
 	},
 }
@@ -53,7 +56,8 @@ func poolShape(l *Layer, in []int) ([]int, error) {
 type maxPool struct {
 	window
 	size  int       // of an example
-	taken []float32 // (batch, out): which tap of the window was taken, a whole number
+	taken []float32 // (batch, each): which tap of the window was taken, a whole number
+	each  int       // by output, or by the places of rows worked on at once
 }
 
 // over calls f for every output of n examples with the place of its values among the
@@ -88,35 +92,21 @@ func (p *maxPool) byRows() bool {
 // row is the length of such a row.
 func (p *maxPool) row() int { return ((p.out[1]-1)*p.stride[1] + 1) * p.channels }
 
-// overRows calls f for every row of outputs of n examples with the place of its first
-// output and that of the image's row under its first tap.
-func (p *maxPool) overRows(n int, f func(o, at int)) {
+// overRows calls f for every row of outputs of n examples with its number and the place
+// of the image's row under its first tap.
+func (p *maxPool) overRows(n int, f func(r, at int)) {
 	length := p.in[1] * p.channels
 	for i := range n {
 		for oy := range p.out[0] {
-			f((i*p.out[0]+oy)*p.out[1]*p.channels, i*p.size+oy*p.stride[0]*length)
+			f(i*p.out[0]+oy, i*p.size+oy*p.stride[0]*length)
 		}
 	}
 }
 
-// gather copies the outputs of a row worked on at once, scatter is its inverse.
-func (p *maxPool) gather(outputs, row []float32) {
-	for step := p.stride[1] * p.channels; len(outputs) > 0; outputs = outputs[p.channels:] {
-		copy(outputs[:p.channels], row)
-		row = row[min(step, len(row)):]
-	}
-}
-
-func (p *maxPool) scatter(row, outputs []float32) {
-	for step := p.stride[1] * p.channels; len(outputs) > 0; outputs = outputs[p.channels:] {
-		copy(row, outputs[:p.channels])
-		row = row[min(step, len(row)):]
-	}
-}
-
 func (p *maxPool) forwardRows(y, x, taken []float32, n int, w *work) {
-	best, which := w.tmp[:p.row()], w.tmp[p.row():][:p.row()]
-	p.overRows(n, func(o, at int) {
+	best, outputs, step := w.tmp[:p.row()], p.out[1]*p.channels, p.stride[1]*p.channels
+	p.overRows(n, func(r, at int) {
+		which := taken[r*len(best):][:len(best)]
 		for tap := range p.kernel[0] * p.kernel[1] {
 			from := x[at+(tap/p.kernel[1]*p.in[1]+tap%p.kernel[1])*p.channels:]
 			if tap == 0 {
@@ -126,28 +116,29 @@ func (p *maxPool) forwardRows(y, x, taken []float32, n int, w *work) {
 				kernel.MaxTap(best, which, from, float32(tap))
 			}
 		}
-		p.gather(y[o:][:p.out[1]*p.channels], best)
-		p.gather(taken[o:][:p.out[1]*p.channels], which)
+		for out, i := y[r*outputs:][:outputs], 0; len(out) > 0; out, i = out[p.channels:], i+step {
+			copy(out[:p.channels], best[i:])
+		}
 	})
 }
 
 func (p *maxPool) backwardRows(dx, dy, taken []float32, n int, w *work) {
-	errors, which := w.tmp[:p.row()], w.tmp[p.row():][:p.row()]
+	errors, outputs, step := w.tmp[:p.row()], p.out[1]*p.channels, p.stride[1]*p.channels
 	clear(errors) // and so it stays between the outputs
-	clear(which)
-	p.overRows(n, func(o, at int) {
-		p.scatter(errors, dy[o:][:p.out[1]*p.channels])
-		p.scatter(which, taken[o:][:p.out[1]*p.channels])
+	p.overRows(n, func(r, at int) {
+		for out, i := dy[r*outputs:][:outputs], 0; len(out) > 0; out, i = out[p.channels:], i+step {
+			copy(errors[i:], out[:p.channels])
+		}
 		for tap := range p.kernel[0] * p.kernel[1] {
 			from := at + (tap/p.kernel[1]*p.in[1]+tap%p.kernel[1])*p.channels
-			kernel.SpreadTap(dx[from:][:len(errors)], errors, which, float32(tap))
+			kernel.SpreadTap(dx[from:][:len(errors)], errors, taken[r*len(errors):], float32(tap))
 		}
 	})
 }
 
 func (p *maxPool) forward(y, x []float32, n int, w *work) {
 	c := p.channels
-	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
+	all := p.taken[w.lo*p.each:]
 	if p.byRows() {
 		p.forwardRows(y, x, all, n, w)
 		return
@@ -171,7 +162,7 @@ func (p *maxPool) backward(dx, dy, _, _ []float32, n int, w *work) {
 		return
 	}
 	c := p.channels
-	all := p.taken[w.lo*p.out[0]*p.out[1]*c:]
+	all := p.taken[w.lo*p.each:]
 	clear(dx)
 	if p.byRows() {
 		p.backwardRows(dx, dy, all, n, w)
