@@ -179,6 +179,10 @@ func (a *Agent) accept(r *run) error {
 	}
 	if r.member == nil {
 		if err := a.restore(r); err != nil {
+			if have := a.trust.roster.Hash(); r.small != have {
+				r.small = have
+				return errRoster // branches may have joined since this one connected
+			}
 			return a.refuse(r.id, r.hash, wire.RefusalMinCohort, err)
 		}
 		r.told = nil

@@ -62,8 +62,9 @@ type run struct {
 	member  *secureagg.Member
 	roster  id.RosterHash // that member was made for
 	rosterB []byte
-	epoch   uint64    // highest entered, as journaled
-	reread  id.Digest // the epoch proposal that a newer roster was fetched for
+	epoch   uint64        // highest entered, as journaled
+	reread  id.Digest     // the epoch proposal that a newer roster was fetched for
+	small   id.RosterHash // the roster that was too small for the protocol, when a newer one was fetched
 
 	model   held
 	attempt *attempt

@@ -10,8 +10,12 @@
 // AES-256, SHA-256, Ed25519 and ML-DSA-65 hold. Then the server learns, for each
 // attempt, at most one sum over a set of at least Params.MinRelease members, who
 // took part, sizes and timing. Availability rests on the server and on Params.Quorum
-// members. Corrupt members can spoil an attempt, which is a typed [Abort], or add
-// any vector to the sum, which nothing here prevents.
+// members. Corrupt members can spoil an attempt, which is a typed [Abort], or add any
+// vector to the sum, which nothing here prevents.
+//
+// More than MaxMembers members fall into cohorts, which a public coin draws. All of this
+// then holds for each cohort that holds no more corrupt members than it tolerates (see
+// [MostCorrupt]), and the one sum is over sets of more than two thirds of the cohorts.
 //
 // The parts are published: double masking (Bonawitz et al. 2017,
 // doi:10.1145/3133956.3133982), a committee that certifies the set in one report per
@@ -33,12 +37,21 @@
 //	     <--------- Ready
 //	 ReadySet          ------------------->  *Ready: the epoch is live
 //
+//	with several cohorts, before the Roster of each member's partners:
+//	 Commitments    E2 ------------------->
+//	     <--------- Coin                     all shares draw the cohorts
+//
 //	 RoundStart     R0 ------------------->  Member.Open: ratchet
 //	     <--------- R1 Report and vector     Member.Report
 //	 OnlineSet      R2 ------------------->
 //	     <--------- Vote, Complaints
 //	 Certificate    R3 ------------------->
 //	     <--------- Shares                   R4: Round.Unmask
+//
+//	with several cohorts, in the place of the Certificate:
+//	 Manifest          ------------------->  every cohort's set, certified by it
+//	     <--------- ManifestVote
+//	 ManifestCert   R3 ------------------->
 //
 // or, without a certificate, CloseRequest → Close → AbortCert; and after a restart
 // of an agent's process Reentry → Floor, or Rekey.
