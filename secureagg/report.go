@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // report is R1 without the vector, which travels beside it.
@@ -374,7 +375,7 @@ func (r *Round) AcceptReport(from id.AgentID, raw []byte, vector [32]byte) error
 		}
 		return ErrStale
 	}
-	if prev := p.reports[i]; prev != nil {
+	if prev := p.reports[i]; guard.ReportOnce && prev != nil {
 		if prev.hash != hashBytes(raw) {
 			return drop(ReasonSecond, "")
 		}
@@ -386,11 +387,11 @@ func (r *Round) AcceptReport(from id.AgentID, raw []byte, vector [32]byte) error
 	if rep.N != p.c.params.N || rep.Member != i || rep.Slots != p.c.slots(i) {
 		return drop(ReasonMismatch, "")
 	}
-	if rep.Vector != vector {
+	if guard.ReportVector && rep.Vector != vector {
 		return drop(ReasonMismatch, "the vector is not the one that the report signs")
 	}
 	d := rep.digest()
-	if p.c.keys[i].Verify(id.LabelReport, d.body(&p.h, i), rep.Sig) != nil {
+	if guard.ReportReceived && p.c.keys[i].Verify(id.LabelReport, d.body(&p.h, i), rep.Sig) != nil {
 		return drop(ReasonSignature, "")
 	}
 	own, _ := parseReport(append([]byte(nil), raw...))
