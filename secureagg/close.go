@@ -161,7 +161,8 @@ func (m *Member) handleCloseRequest(c *closeRequest) (Output, error) {
 	case rd != nil && rd.h.Epoch == rs.Epoch && rs.R == rd.h.R:
 		switch {
 		case rd.all != rs.Ctx:
-			return Output{}, &Abort{Stage: StageClose, Reason: ReasonSecond, Epoch: rs.Epoch, R: rs.R, Detail: "two RoundStarts of one attempt"}
+			return Output{}, &Abort{Stage: StageClose, Reason: ReasonSecond, Epoch: rs.Epoch, R: rs.R, Detail: "two RoundStarts of one attempt",
+				Evidence: [][]byte{rd.start, bytes.Clone(c.Start)}}
 		case guard.CloseAfterRelease && rd.shares != nil:
 			return Output{}, &Abort{Stage: StageClose, Reason: ReasonConflict, Epoch: rs.Epoch, R: rs.R, Detail: "this member released its shares"}
 		case rd.close != nil:

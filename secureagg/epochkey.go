@@ -93,7 +93,7 @@ func (m *Member) makeEpochKey(p *proposal, raw []byte) (Output, error) {
 	m.lowest = p.Epoch + 1
 	out.put(keySeen, m.seenRecord())
 	m.ep = &memberEpoch{
-		number: p.Epoch, start: p.Start, stage: StageRoster, proposal: k.Proposal,
+		number: p.Epoch, start: p.Start, stage: StageRoster, proposal: k.Proposal, offered: bytes.Clone(raw),
 		dk: dk, epochKey: k.encode(), coin: coin,
 	}
 	if m.f.several() {

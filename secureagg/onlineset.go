@@ -227,6 +227,7 @@ func (r *Round) fix(sets []bitmap) error {
 				if guard.PairCommitments && in(q, other.member) && p.reports[i].report.Coms[slot] != q.reports[other.member].report.Coms[other.slot] {
 					ab := r.abort(StageReport, ReasonPair, p.c.ids[i], "or the other agent of the pair")
 					ab.Accuser = other.ids[other.member]
+					ab.Evidence = [][]byte{p.reports[i].report.encode(), q.reports[other.member].report.encode()}
 					return ab
 				}
 			}

@@ -1,6 +1,8 @@
 package secureagg
 
 import (
+	"bytes"
+
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
@@ -59,6 +61,9 @@ func (m *Member) handleProposal(p *proposal, raw []byte) (Output, error) {
 	refuse := func(r Reason, detail string) (Output, error) {
 		return Output{}, &Abort{Stage: StageProposal, Reason: r, Epoch: p.Epoch, Detail: detail}
 	}
+	foreign := func(detail string) (Output, error) {
+		return Output{}, &Abort{Stage: StageProposal, Reason: ReasonRoster, Epoch: p.Epoch, Detail: detail, Evidence: [][]byte{bytes.Clone(raw)}}
+	}
 	if err := m.server.VerifyHybrid(id.LabelProposal, p.body(), p.Sig); guard.ProposalSignature && err != nil {
 		return refuse(ReasonSignature, "the server's signature of E0 does not verify")
 	}
@@ -67,7 +72,11 @@ func (m *Member) handleProposal(p *proposal, raw []byte) (Output, error) {
 	}
 	if guard.ProposalOnce && m.ep != nil && m.ep.number == p.Epoch {
 		if m.ep.proposal != hashBytes(raw) {
-			return refuse(ReasonSecond, "two proposals of one epoch")
+			a := &Abort{Stage: StageProposal, Reason: ReasonSecond, Epoch: p.Epoch, Detail: "two proposals of one epoch"}
+			if m.ep.offered != nil {
+				a.Evidence = [][]byte{m.ep.offered, bytes.Clone(raw)}
+			}
+			return Output{}, a
 		}
 		if m.ep.epochKey != nil {
 			return Output{Send: [][]byte{m.ep.epochKey}}, nil
@@ -85,13 +94,13 @@ func (m *Member) handleProposal(p *proposal, raw []byte) (Output, error) {
 	case int(p.Cohorts) != len(m.f.sizes):
 		return refuse(ReasonMismatch, "the epoch is proposed for another number of cohorts")
 	case guard.ProposalRoster && len(p.Agents) != len(m.f.ids):
-		return refuse(ReasonRoster, "the candidate list leaves members out")
+		return foreign("the candidate list leaves members out")
 	case guard.StartRises && p.Start <= m.highR:
 		return refuse(ReasonReplay, "the epoch begins at an attempt that is used")
 	}
 	for i, a := range p.Agents {
 		if guard.ProposalRoster && a != m.f.ids[i] {
-			return refuse(ReasonRoster, "the candidate list is not the signed roster")
+			return foreign("the candidate list is not the signed roster")
 		}
 	}
 	return m.makeEpochKey(p, raw)

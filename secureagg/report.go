@@ -1,6 +1,7 @@
 package secureagg
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -377,7 +378,7 @@ func (r *Round) AcceptReport(from id.AgentID, raw []byte, vector [32]byte) error
 	}
 	if prev := p.reports[i]; guard.ReportOnce && prev != nil {
 		if prev.hash != hashBytes(raw) {
-			return drop(ReasonSecond, "")
+			return &Drop{Stage: StageReport, Reason: ReasonSecond, Agent: from, Evidence: [][]byte{prev.report.encode(), bytes.Clone(raw)}}
 		}
 		return nil
 	}

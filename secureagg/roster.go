@@ -129,7 +129,8 @@ func (m *Member) handleRoster(r *rosterMsg) (Output, error) {
 			return refuse(ReasonMalformed, i, "")
 		}
 		if why := k.check(m.f, i, m.epochHeader(), ep.proposal); why != "" {
-			return refuse(why, i, "")
+			// The member at that place need not know of it: the server signed it in.
+			return Output{}, &Abort{Stage: StageRoster, Reason: why, Epoch: r.Epoch, Culprit: m.c.ids[i], Evidence: [][]byte{r.encode()}}
 		}
 		for j := range i {
 			if guard.EpochKeyDistinct && bytes.Equal(eks[j], k.Key) {

@@ -196,7 +196,7 @@ func (m *Member) openAgain(rs *roundStart, start []byte) (Output, error) {
 	}
 	if !bytes.Equal(rd.start, start) {
 		return Output{}, &Abort{Stage: StageRoundStart, Reason: ReasonSecond, Epoch: rs.Epoch, R: rs.R,
-			Detail: "two RoundStarts of one attempt"}
+			Detail: "two RoundStarts of one attempt", Evidence: [][]byte{rd.start, bytes.Clone(start)}}
 	}
 	if rd.report != nil {
 		return Output{Send: [][]byte{rd.report},

@@ -123,14 +123,15 @@ func (r *Round) Vote(from id.AgentID, msg []byte) (cert []byte, out []Outgoing, 
 			return nil, nil, err
 		}
 		if guard.ComplaintFalse && verdicts[k] == complaintFalse {
-			return drop(ReasonComplaints, "the complaint is false: the blob opens")
+			return nil, nil, &Drop{Stage: StageVote, Reason: ReasonComplaints, Agent: from, Detail: "the complaint is false: the blob opens",
+				Evidence: [][]byte{p.onlineSetFor(i), bytes.Clone(msg)}}
 		}
 	}
 	p.votes[i] = bytes.Clone(v.Sig)
 	p.voted = append(p.voted, i)
 	for k := range v.Complaints {
 		d := v.Complaints[k].Dealer
-		p.complaints[d] = append(p.complaints[d], heldComplaint{accuser: i, proven: verdicts[k] == complaintProven})
+		p.complaints[d] = append(p.complaints[d], heldComplaint{accuser: i, proven: verdicts[k] == complaintProven, vote: bytes.Clone(msg)})
 	}
 	if p.cert != nil {
 		return nil, nil, nil
@@ -171,6 +172,9 @@ func (p *part) complaintAbort(d int) *Abort {
 	held := p.complaints[d]
 	a := p.r.abort(StageVote, ReasonComplaints, p.c.ids[d], fmt.Sprintf("%d members cannot open this dealer's blobs", len(held)))
 	a.Accuser = p.c.ids[held[0].accuser]
+	for _, h := range held {
+		a.Evidence = append(a.Evidence, p.onlineSetFor(h.accuser), h.vote)
+	}
 	if !slices.ContainsFunc(held, func(c heldComplaint) bool { return c.proven }) {
 		a.Detail += ", or they lie"
 	}
