@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // certificate is R3: at least Q members vote for one set and one list of digests in
@@ -52,15 +53,15 @@ func (c *certificate) verify(co *cohort) error {
 	switch {
 	case c.N != co.params.N:
 		return refuse(ReasonMismatch, -1)
-	case c.Online.count() < co.params.MinRelease:
+	case guard.CertificateMinimum && c.Online.count() < co.params.MinRelease:
 		return refuse(ReasonBelowMinimum, -1)
-	case len(c.Votes) < co.params.Quorum:
+	case guard.CertificateQuorum && len(c.Votes) < co.params.Quorum:
 		return refuse(ReasonQuorum, -1)
 	}
 	set := setHash(&c.Online, c.N)
 	for i := range c.Votes {
 		v := &c.Votes[i]
-		if co.keys[v.Member].Verify(id.LabelVote, voteBody(&c.header, v.Member, &set, &c.Digests), v.Sig) != nil {
+		if guard.CertificateSignature && co.keys[v.Member].Verify(id.LabelVote, voteBody(&c.header, v.Member, &set, &c.Digests), v.Sig) != nil {
 			return refuse(ReasonSignature, v.Member)
 		}
 	}
@@ -92,13 +93,13 @@ type finding struct {
 
 func (m *Member) certified(h *header, verify func() error, f *finding, raw []byte) (Output, error) {
 	rd := m.rd
-	if rd == nil || !rd.isHeader(h) {
+	if rd == nil || guard.CertificateContext && !rd.isHeader(h) {
 		if rd != nil && rd.h.Epoch == h.Epoch && rd.h.R == h.R {
 			return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonMismatch, Epoch: h.Epoch, R: h.R, Detail: "the certificate is of another context"}
 		}
 		return m.settle(h, outcomeCertified, verify)
 	}
-	if rd.shares != nil {
+	if guard.ReleaseOnce && rd.shares != nil {
 		return Output{Send: [][]byte{rd.shares}}, nil
 	}
 	if err := verify(); err != nil {
@@ -110,7 +111,7 @@ func (m *Member) certified(h *header, verify func() error, f *finding, raw []byt
 	ev := &Certified{R: h.R, Ctx: h.Ctx, Online: f.online(), Certificate: bytes.Clone(raw)}
 	var out Output
 	out.Event = ev
-	if rd.close != nil { // never release after Close
+	if guard.ReleaseAfterClose && rd.close != nil { // never release after Close
 		m.settleLast(&out, h, outcomeCertified)
 		return out, nil
 	}
@@ -121,7 +122,7 @@ func (m *Member) certified(h *header, verify func() error, f *finding, raw []byt
 		m.settleLast(&out, h, outcomeCertified)
 		return out, nil
 	}
-	if !f.agrees(rd) {
+	if guard.CertifiedSet && !f.agrees(rd) {
 		return Output{}, &Abort{Stage: StageCertificate, Reason: ReasonConflict, Epoch: h.Epoch, R: h.R, Detail: "another set than this member voted on is certified"}
 	}
 	rd.shares = m.release(f.inside).encode()
@@ -131,9 +132,11 @@ func (m *Member) certified(h *header, verify func() error, f *finding, raw []byt
 	}
 	m.sign(&out, roleRelease)
 	m.settleLast(&out, h, outcomeCertified)
-	rd.vote.erase()
-	rd.vote = nil
-	m.ep.chain.advance(h.R - m.ep.start + 1) // nothing of this attempt needs CK^r any more
+	if guard.Erase {
+		rd.vote.erase()
+		rd.vote = nil
+		m.ep.chain.advance(h.R - m.ep.start + 1) // nothing of this attempt needs CK^r any more
+	}
 	out.put(keyMarks, m.marksRecord())
 	out.put(keyShares, rd.shares)
 	out.remove(keyVote)

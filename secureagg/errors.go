@@ -68,6 +68,7 @@ type Abort struct {
 	Culprit  id.AgentID
 	Accuser  id.AgentID
 	Detail   string
+	Evidence [][]byte // messages from which [Faults] tells anyone the same; nil where nothing proves it
 }
 
 func (a *Abort) Error() string {
@@ -84,6 +85,8 @@ type Drop struct {
 	Reason Reason
 	Agent  id.AgentID
 	Detail string
+
+	Evidence [][]byte // as an Abort's
 }
 
 func (d *Drop) Error() string {

@@ -9,6 +9,7 @@ import (
 
 	"tacit/id"
 	"tacit/secureagg/internal/ctr"
+	"tacit/secureagg/internal/guard"
 )
 
 // masks are the streams that a call adds to a vector and takes away from it: each is
@@ -41,6 +42,9 @@ func (m *masks) addSeed(z *element, ctx id.Ctx, subtract bool) {
 	var b [elementSize]byte
 	var key secret
 	putElement(b[:], z)
+	if !guard.WholeSeed {
+		clear(b[2:])
+	}
 	expand(key[:], b[:], "mask", ctx[:])
 	m.add(&key, subtract)
 	clear(b[:])

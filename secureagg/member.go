@@ -135,6 +135,7 @@ type memberEpoch struct {
 	number, start uint64
 	stage         Stage // whose server message comes next; StageLive at the end
 	proposal      digest
+	offered       []byte // the Proposal itself; nil after a restart
 	epochKey      []byte
 
 	coin        digest // this member's share of the public coin; zero with one cohort

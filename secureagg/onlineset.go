@@ -6,6 +6,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // onlineSet is R2 for one member: the set O, the digest of every report in it, and
@@ -88,7 +89,7 @@ func openBlob(h *header, i, u, n int, key *secret, leaf *reportLeaf, blob []byte
 		}
 	}
 	root := merkleRoot(shareLeaves(u, plain[:32], plain[32:]))
-	if subtle.ConstantTimeCompare(root[:], leaf.Shares[:]) != 1 {
+	if guard.BlobShares && subtle.ConstantTimeCompare(root[:], leaf.Shares[:]) != 1 {
 		return nil
 	}
 	return plain
@@ -117,11 +118,11 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 		return refuse(ReasonMismatch, -1, "the set is of another context")
 	case o.N != n || o.To != m.self:
 		return refuse(ReasonMismatch, -1, "the set is for another member")
-	case rd.close != nil || rd.over:
+	case guard.VoteAfterClose && (rd.close != nil || rd.over):
 		return refuse(ReasonClosed, -1, "this member gave the attempt up")
 	}
 	digests := o.digests()
-	if v := rd.vote; v != nil || rd.shares != nil {
+	if v := rd.vote; guard.OneVote && (v != nil || rd.shares != nil) {
 		if v == nil || v.online != o.Online || v.digests != digests {
 			if v == nil {
 				return Output{}, ErrStale // released: nothing more to say
@@ -130,7 +131,7 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 		}
 		return Output{Send: [][]byte{v.msg}}, nil
 	}
-	if o.Online.count() < m.c.params.MinRelease {
+	if guard.SetMinimum && o.Online.count() < m.c.params.MinRelease {
 		return refuse(ReasonBelowMinimum, -1, "")
 	}
 	for k, i := range o.Online.members() {
@@ -142,12 +143,12 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 	msg := &vote{header: rd.h, N: n, Member: m.self, Set: setHash(&o.Online, n), Digests: digests}
 	for k, i := range o.Online.members() {
 		d := &o.Dealt[k]
-		if m.c.keys[i].Verify(id.LabelReport, d.Digest.body(&rd.h, i), d.Digest.Sig) != nil {
+		if guard.SetReportSignature && m.c.keys[i].Verify(id.LabelReport, d.Digest.body(&rd.h, i), d.Digest.Sig) != nil {
 			v.erase()
 			return refuse(ReasonSignature, i, "a report in the set is not signed by its agent")
 		}
 		root, _ := rootFromProof(n, only(m.self), func(int) digest { return d.Leaf.hash(m.self, d.Blob) }, d.Path)
-		if root != d.Digest.Root {
+		if guard.BlobPath && root != d.Digest.Root {
 			v.erase()
 			return refuse(ReasonMismatch, -1, "a blob is not the one that its dealer signed")
 		}
@@ -223,9 +224,10 @@ func (r *Round) fix(sets []bitmap) error {
 				}
 				other := r.e.layout.opposite(end{p.c, i, slot})
 				q := r.parts[other.place()]
-				if in(q, other.member) && p.reports[i].report.Coms[slot] != q.reports[other.member].report.Coms[other.slot] {
+				if guard.PairCommitments && in(q, other.member) && p.reports[i].report.Coms[slot] != q.reports[other.member].report.Coms[other.slot] {
 					ab := r.abort(StageReport, ReasonPair, p.c.ids[i], "or the other agent of the pair")
 					ab.Accuser = other.ids[other.member]
+					ab.Evidence = [][]byte{p.reports[i].report.encode(), q.reports[other.member].report.encode()}
 					return ab
 				}
 			}

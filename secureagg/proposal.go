@@ -1,9 +1,12 @@
 package secureagg
 
 import (
+	"bytes"
+
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // proposal is E0: the server proposes epoch e of a run, for exactly the members of
@@ -58,39 +61,46 @@ func (m *Member) handleProposal(p *proposal, raw []byte) (Output, error) {
 	refuse := func(r Reason, detail string) (Output, error) {
 		return Output{}, &Abort{Stage: StageProposal, Reason: r, Epoch: p.Epoch, Detail: detail}
 	}
-	if err := m.server.VerifyHybrid(id.LabelProposal, p.body(), p.Sig); err != nil {
+	foreign := func(detail string) (Output, error) {
+		return Output{}, &Abort{Stage: StageProposal, Reason: ReasonRoster, Epoch: p.Epoch, Detail: detail, Evidence: [][]byte{bytes.Clone(raw)}}
+	}
+	if err := m.server.VerifyHybrid(id.LabelProposal, p.body(), p.Sig); guard.ProposalSignature && err != nil {
 		return refuse(ReasonSignature, "the server's signature of E0 does not verify")
 	}
 	if p.Run != m.cfg.Run {
 		return Output{}, ErrStale
 	}
-	if m.ep != nil && m.ep.number == p.Epoch {
+	if guard.ProposalOnce && m.ep != nil && m.ep.number == p.Epoch {
 		if m.ep.proposal != hashBytes(raw) {
-			return refuse(ReasonSecond, "two proposals of one epoch")
+			a := &Abort{Stage: StageProposal, Reason: ReasonSecond, Epoch: p.Epoch, Detail: "two proposals of one epoch"}
+			if m.ep.offered != nil {
+				a.Evidence = [][]byte{m.ep.offered, bytes.Clone(raw)}
+			}
+			return Output{}, a
 		}
 		if m.ep.epochKey != nil {
 			return Output{Send: [][]byte{m.ep.epochKey}}, nil
 		}
 		return Output{}, ErrStale
 	}
-	if p.Epoch < m.lowest {
+	if guard.EpochRises && p.Epoch < m.lowest {
 		return m.askRekey(p.Epoch, rekeyKeysLost)
 	}
 	switch {
 	case p.Charter != m.f.charter:
 		return refuse(ReasonCharter, "the epoch is proposed under another charter")
-	case p.Roster != m.f.roster:
+	case guard.ProposalRoster && p.Roster != m.f.roster:
 		return refuse(ReasonRoster, "the epoch is proposed for another roster than the administrators signed")
 	case int(p.Cohorts) != len(m.f.sizes):
 		return refuse(ReasonMismatch, "the epoch is proposed for another number of cohorts")
-	case len(p.Agents) != len(m.f.ids):
-		return refuse(ReasonRoster, "the candidate list leaves members out")
-	case p.Start <= m.highR:
+	case guard.ProposalRoster && len(p.Agents) != len(m.f.ids):
+		return foreign("the candidate list leaves members out")
+	case guard.StartRises && p.Start <= m.highR:
 		return refuse(ReasonReplay, "the epoch begins at an attempt that is used")
 	}
 	for i, a := range p.Agents {
-		if a != m.f.ids[i] {
-			return refuse(ReasonRoster, "the candidate list is not the signed roster")
+		if guard.ProposalRoster && a != m.f.ids[i] {
+			return foreign("the candidate list is not the signed roster")
 		}
 	}
 	return m.makeEpochKey(p, raw)

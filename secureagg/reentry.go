@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // role orders what a member signs within one attempt.
@@ -181,22 +182,22 @@ func (m *Member) handleReentry(r *reentry) (Output, error) {
 // readmit it; one above means that the journal was rolled back.
 func (m *Member) handleFloor(f *floor) (Output, error) {
 	if m.out == nil || m.out.rekey != nil || m.ep == nil || f.Epoch != m.ep.number || f.Run != m.cfg.Run ||
-		f.Asker != m.c.ids[m.self] || f.Nonce != m.out.nonce {
+		f.Asker != m.c.ids[m.self] || guard.FloorNonce && f.Nonce != m.out.nonce {
 		return Output{}, ErrStale
 	}
 	i := m.c.index(f.From)
 	if i < 0 || i == m.self {
 		return Output{}, ErrStale
 	}
-	if m.c.keys[i].Verify(id.LabelFloor, f.body(), f.Sig) != nil {
+	if guard.FloorSignature && m.c.keys[i].Verify(id.LabelFloor, f.body(), f.Sig) != nil {
 		return Output{}, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: f.From}
 	}
-	if m.own.less(f.Seen) {
+	if guard.FloorMark && m.own.less(f.Seen) {
 		return m.askRekey(m.ep.number, rekeyRollback)
 	}
 	m.out.answers.add(i)
 	m.out.open = max(m.out.open, f.Open)
-	if m.out.answers.count() < m.c.params.floors() {
+	if guard.FloorCount && m.out.answers.count() < m.c.params.floors() {
 		return Output{}, nil
 	}
 	m.noReport = max(m.noReport, m.out.open)
@@ -237,7 +238,7 @@ func (e *Epoch) Relay(from id.AgentID, msg []byte) ([]Outgoing, error) {
 		if i >= 0 && (e.layout == nil || v.header != e.headerOf(i)) {
 			return nil, ErrStale
 		}
-		if i < 0 || v.Agent != from || e.f.keys[i].Verify(id.LabelReentry, v.body(), v.Sig) != nil {
+		if i < 0 || guard.ReentryReceived && (v.Agent != from || e.f.keys[i].Verify(id.LabelReentry, v.body(), v.Sig) != nil) {
 			return nil, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: from}
 		}
 		if a := e.asking[i]; a == nil || a.nonce != v.Nonce {
@@ -256,7 +257,7 @@ func (e *Epoch) Relay(from id.AgentID, msg []byte) ([]Outgoing, error) {
 		if i >= 0 && (e.layout == nil || v.header != e.headerOf(i)) {
 			return nil, ErrStale
 		}
-		if i < 0 || v.From != from || e.cohortOf(i).index(v.Asker) < 0 || e.f.keys[i].Verify(id.LabelFloor, v.body(), v.Sig) != nil {
+		if i < 0 || e.cohortOf(i).index(v.Asker) < 0 || guard.FloorReceived && (v.From != from || e.f.keys[i].Verify(id.LabelFloor, v.body(), v.Sig) != nil) {
 			return nil, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: from}
 		}
 		if asker := e.f.index(v.Asker); e.asking[asker] != nil && e.asking[asker].nonce == v.Nonce {

@@ -1,6 +1,7 @@
 package secureagg
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // report is R1 without the vector, which travels beside it.
@@ -374,9 +376,9 @@ func (r *Round) AcceptReport(from id.AgentID, raw []byte, vector [32]byte) error
 		}
 		return ErrStale
 	}
-	if prev := p.reports[i]; prev != nil {
+	if prev := p.reports[i]; guard.ReportOnce && prev != nil {
 		if prev.hash != hashBytes(raw) {
-			return drop(ReasonSecond, "")
+			return &Drop{Stage: StageReport, Reason: ReasonSecond, Agent: from, Evidence: [][]byte{prev.report.encode(), bytes.Clone(raw)}}
 		}
 		return nil
 	}
@@ -386,11 +388,11 @@ func (r *Round) AcceptReport(from id.AgentID, raw []byte, vector [32]byte) error
 	if rep.N != p.c.params.N || rep.Member != i || rep.Slots != p.c.slots(i) {
 		return drop(ReasonMismatch, "")
 	}
-	if rep.Vector != vector {
+	if guard.ReportVector && rep.Vector != vector {
 		return drop(ReasonMismatch, "the vector is not the one that the report signs")
 	}
 	d := rep.digest()
-	if p.c.keys[i].Verify(id.LabelReport, d.body(&p.h, i), rep.Sig) != nil {
+	if guard.ReportReceived && p.c.keys[i].Verify(id.LabelReport, d.body(&p.h, i), rep.Sig) != nil {
 		return drop(ReasonSignature, "")
 	}
 	own, _ := parseReport(append([]byte(nil), raw...))

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // rosterMsg is E2: every member's E1 in roster order, and the Merkle root over
@@ -118,7 +119,7 @@ func (m *Member) handleRoster(r *rosterMsg) (Output, error) {
 	if len(r.Keys) != m.c.params.N {
 		return refuse(ReasonRoster, -1, "the roster leaves members out")
 	}
-	if m.server.VerifyHybrid(id.LabelRosterE, r.body(), r.Sig) != nil {
+	if guard.RosterSignature && m.server.VerifyHybrid(id.LabelRosterE, r.body(), r.Sig) != nil {
 		return refuse(ReasonSignature, -1, "the server's signature of the roster does not verify")
 	}
 	eks := make([][]byte, len(r.Keys))
@@ -128,10 +129,11 @@ func (m *Member) handleRoster(r *rosterMsg) (Output, error) {
 			return refuse(ReasonMalformed, i, "")
 		}
 		if why := k.check(m.f, i, m.epochHeader(), ep.proposal); why != "" {
-			return refuse(why, i, "")
+			// The member at that place need not know of it: the server signed it in.
+			return Output{}, &Abort{Stage: StageRoster, Reason: why, Epoch: r.Epoch, Culprit: m.c.ids[i], Evidence: [][]byte{r.encode()}}
 		}
 		for j := range i {
-			if bytes.Equal(eks[j], k.Key) {
+			if guard.EpochKeyDistinct && bytes.Equal(eks[j], k.Key) {
 				return refuse(ReasonMismatch, i, "two members offer one epoch key")
 			}
 		}
@@ -190,7 +192,7 @@ func (m *Member) handleCohort(r *rosterMsg) (Output, error) {
 			return refuse(why, i, "")
 		}
 		for j := range slot {
-			if bytes.Equal(eks[j], k.Key) {
+			if guard.EpochKeyDistinct && bytes.Equal(eks[j], k.Key) {
 				return refuse(ReasonMismatch, i, "two members offer one epoch key")
 			}
 		}

@@ -54,6 +54,7 @@ type heldReport struct {
 type heldComplaint struct {
 	accuser int
 	proven  bool
+	vote    []byte
 }
 
 // NewRound opens an attempt of a live epoch. The same inputs give the same bytes.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // RoundInputs are the values that ctx binds. The server announces them; an agent
@@ -44,7 +45,11 @@ func (in *RoundInputs) ctx(epoch uint64, root *digest) id.Ctx {
 	b.AddBytes(in.Run[:])
 	b.AddUint64(epoch)
 	b.AddBytes(root[:])
-	in.add(b)
+	bound := *in
+	if !guard.ContextBindsModel {
+		bound.Model = id.ModelHash{}
+	}
+	bound.add(b)
 	b.AddUint64(in.R)
 	b.AddUint32(in.Cohort)
 	return id.Ctx(hashBytes(b.BytesOrPanic()))
@@ -136,7 +141,7 @@ func (m *Member) checkStart(start []byte) (*roundStart, error) {
 	if ep == nil || ep.stage != StageLive || rs.Epoch != ep.number || rs.Run != m.cfg.Run {
 		return nil, ErrStale
 	}
-	if m.server.Verify(id.LabelRoundStart, rs.body(), rs.Sig) != nil {
+	if guard.StartSignature && m.server.Verify(id.LabelRoundStart, rs.body(), rs.Sig) != nil {
 		return refuse(ReasonSignature, "the server's signature does not verify")
 	}
 	if rs.Root != ep.root {
@@ -148,7 +153,7 @@ func (m *Member) checkStart(start []byte) (*roundStart, error) {
 	if rs.Inputs.Charter != m.c.charter {
 		return refuse(ReasonCharter, "another charter")
 	}
-	if rs.R < ep.start || rs.R-ep.start >= m.c.maxRounds {
+	if rs.R < ep.start || guard.AttemptsPerEpoch && rs.R-ep.start >= m.c.maxRounds {
 		return refuse(ReasonCharter, "the epoch's attempts are used up")
 	}
 	return rs, nil
@@ -166,17 +171,17 @@ func (m *Member) Open(start []byte, in RoundInputs) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	if what := rs.Inputs.difference(&in); what != "" {
+	if what := rs.Inputs.difference(&in); guard.OwnInputs && what != "" {
 		return Output{}, &Abort{Stage: StageRoundStart, Reason: ReasonMismatch, Epoch: rs.Epoch, R: rs.R,
 			Detail: "the server announces another " + what + " than this agent holds"}
 	}
-	if rd := m.rd; rd != nil && rd.h.Epoch == rs.Epoch && rs.R <= rd.h.R {
+	if rd := m.rd; guard.AttemptsRise && rd != nil && rd.h.Epoch == rs.Epoch && rs.R <= rd.h.R {
 		return m.openAgain(rs, start)
 	}
 	if err := m.checkConsumed(&in); err != nil {
 		return Output{}, err
 	}
-	mayReport := rs.R > m.noReport
+	mayReport := !guard.FreshReport || rs.R > m.noReport
 	var out Output
 	m.enterRound(&out, rs, start, mayReport)
 	out.Event = &Opened{R: rs.R, Ctx: rs.Ctx, MayReport: mayReport}
@@ -191,7 +196,7 @@ func (m *Member) openAgain(rs *roundStart, start []byte) (Output, error) {
 	}
 	if !bytes.Equal(rd.start, start) {
 		return Output{}, &Abort{Stage: StageRoundStart, Reason: ReasonSecond, Epoch: rs.Epoch, R: rs.R,
-			Detail: "two RoundStarts of one attempt"}
+			Detail: "two RoundStarts of one attempt", Evidence: [][]byte{rd.start, bytes.Clone(start)}}
 	}
 	if rd.report != nil {
 		return Output{Send: [][]byte{rd.report},
@@ -246,15 +251,16 @@ const maxAttempts = 3
 // reported attempt has a known outcome, and a model or a round is reported on again
 // only after a quorum gave its attempt up.
 func (m *Member) checkConsumed(in *RoundInputs) error {
-	if l := m.last; l != nil && l.outcome == outcomeUnknown && l.roster == m.f.roster && l.run == in.Run {
+	if l := m.last; guard.OutcomeFirst && l != nil && l.outcome == outcomeUnknown && l.roster == m.f.roster && l.run == in.Run {
 		return ErrOutcome
 	}
 	return m.checkUnused(in)
 }
 
 func (m *Member) checkUnused(in *RoundInputs) error {
-	for _, key := range in.consumes() {
-		if t := m.trained(key); t.count > 0 && !t.aborted || t.count >= maxAttempts {
+	for i, key := range in.consumes() {
+		once := guard.ModelOnce && i == 0 || guard.RoundOnce && i == 1
+		if t := m.trained(key); once && t.count > 0 && !t.aborted || guard.Retries && t.count >= maxAttempts {
 			return ErrConsumed
 		}
 	}

@@ -1,11 +1,13 @@
 package secureagg
 
 import (
+	"bytes"
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // shares is what a member releases for a certified set O: of each dealer j in O its
@@ -38,7 +40,7 @@ func secretsOf(j, n int, online *bitmap, outside *bitmap) *bitmap {
 	s := *outside
 	s.add(j)
 	for k := range n {
-		if !online.has(k) {
+		if !guard.OneSecret || !online.has(k) {
 			s.add(k)
 		}
 	}
@@ -157,6 +159,7 @@ func (m *Member) release(in func(g int) bool) *shares {
 // heldShares are one responder's good shares, by dealer and then by secret in the
 // order of secretsOf.
 type heldShares struct {
+	msg     []byte
 	dealers bitmap
 	shares  map[int][]element
 }
@@ -185,10 +188,10 @@ func (r *Round) Shares(from id.AgentID, msg []byte) (done bool, err error) {
 	if v.N != p.c.params.N || v.Member != u || v.Online != *p.set || v.Digests != p.digestsHash {
 		return drop(ReasonMismatch, "")
 	}
-	if p.c.keys[u].Verify(id.LabelRelease, v.body(), v.Sig) != nil {
+	if guard.SharesReceived && p.c.keys[u].Verify(id.LabelRelease, v.body(), v.Sig) != nil {
 		return drop(ReasonSignature, "")
 	}
-	held := &heldShares{dealers: v.Dealers, shares: make(map[int][]element)}
+	held := &heldShares{msg: bytes.Clone(msg), dealers: v.Dealers, shares: make(map[int][]element)}
 	for i, j := range v.Dealers.members() {
 		d := &v.Released[i]
 		want := p.opens(j)
@@ -196,19 +199,27 @@ func (r *Round) Shares(from id.AgentID, msg []byte) (done bool, err error) {
 			return drop(ReasonMismatch, "")
 		}
 		elements := make([]element, len(d.Shares))
-		leaves := make(map[int]digest, len(d.Shares))
-		for x, k := range want.members() {
+		for x := range d.Shares {
 			parseElement(&elements[x], d.Shares[x])
-			leaves[k] = shareLeaf(u, k, &d.Salts[x], d.Shares[x])
 		}
-		root, ok := rootFromProof(d.Slots, want, func(k int) digest { return leaves[k] }, d.Proof)
-		if !ok || root != p.reports[j].report.Leaves[u].Shares {
-			return drop(ReasonShare, "a share of agent "+p.c.ids[j].Short()+" is not the one that was dealt")
+		if guard.ShareProof && !d.dealt(u, &p.reports[j].report.Leaves[u].Shares) {
+			return r.enough(), &Drop{Stage: StageShares, Reason: ReasonShare, Agent: from,
+				Detail: "a share of agent " + p.c.ids[j].Short() + " is not the one that was dealt", Evidence: [][]byte{p.onlineSetFor(u), bytes.Clone(msg)}}
 		}
 		held.shares[j] = elements
 	}
 	p.released[u] = held
 	return r.enough(), nil
+}
+
+// dealt reports whether the shares are those that a dealer committed to for member u.
+func (d *releasedD) dealt(u int, commitment *digest) bool {
+	leaves := make(map[int]digest, len(d.Shares))
+	for x, k := range d.Want.members() {
+		leaves[k] = shareLeaf(u, k, &d.Salts[x], d.Shares[x])
+	}
+	root, ok := rootFromProof(d.Slots, &d.Want, func(k int) digest { return leaves[k] }, d.Proof)
+	return ok && root == *commitment
 }
 
 // opens lists the secrets of dealer j that the certified sets open.
@@ -316,12 +327,17 @@ func (p *part) openSeeds(streams *masks) error {
 			}
 			z := combine(w, got)
 			putElement(buf[:], &z)
-			if p.c.commitment(&at, j, k, buf[:]) != coms[k] {
+			if guard.SeedCommitment && p.c.commitment(&at, j, k, buf[:]) != coms[k] {
 				what := "a pair seed"
 				if k == j {
 					what = "the self seed"
 				}
-				return p.r.abort(StageUnmask, ReasonCommitment, p.c.ids[j], what)
+				ab := p.r.abort(StageUnmask, ReasonCommitment, p.c.ids[j], what)
+				ab.Evidence = [][]byte{p.reports[j].report.encode()}
+				for _, u := range who {
+					ab.Evidence = append(ab.Evidence, p.released[u].msg)
+				}
+				return ab
 			}
 			// y_j holds stream(b_j) and sgn(k − j)·stream(s_jk): take them away again.
 			streams.addSeed(&z, *at.of(p.c, k), k == j || p.c.before(j, k))

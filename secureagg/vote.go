@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"tacit/id"
+	"tacit/secureagg/internal/guard"
 )
 
 // vote is a member's only word on the online set of an attempt. The signature is
@@ -107,10 +108,10 @@ func (r *Round) Vote(from id.AgentID, msg []byte) (cert []byte, out []Outgoing, 
 	if v.header != p.h || p.set == nil || r.abortCert != nil {
 		return nil, nil, ErrStale
 	}
-	if v.N != p.c.params.N || v.Member != i || v.Set != setHash(p.set, v.N) || v.Digests != p.digestsHash {
+	if v.N != p.c.params.N || v.Member != i || guard.VoteSet && (v.Set != setHash(p.set, v.N) || v.Digests != p.digestsHash) {
 		return drop(ReasonMismatch, "the vote is for another set")
 	}
-	if p.c.keys[i].Verify(id.LabelVote, voteBody(&p.h, i, &v.Set, &v.Digests), v.Sig) != nil {
+	if guard.VoteReceived && p.c.keys[i].Verify(id.LabelVote, voteBody(&p.h, i, &v.Set, &v.Digests), v.Sig) != nil {
 		return drop(ReasonSignature, "")
 	}
 	if prev := p.votes[i]; prev != nil {
@@ -121,15 +122,16 @@ func (r *Round) Vote(from id.AgentID, msg []byte) (cert []byte, out []Outgoing, 
 		if verdicts[k], err = p.judge(i, &v.Complaints[k]); err != nil {
 			return nil, nil, err
 		}
-		if verdicts[k] == complaintFalse {
-			return drop(ReasonComplaints, "the complaint is false: the blob opens")
+		if guard.ComplaintFalse && verdicts[k] == complaintFalse {
+			return nil, nil, &Drop{Stage: StageVote, Reason: ReasonComplaints, Agent: from, Detail: "the complaint is false: the blob opens",
+				Evidence: [][]byte{p.onlineSetFor(i), bytes.Clone(msg)}}
 		}
 	}
 	p.votes[i] = bytes.Clone(v.Sig)
 	p.voted = append(p.voted, i)
 	for k := range v.Complaints {
 		d := v.Complaints[k].Dealer
-		p.complaints[d] = append(p.complaints[d], heldComplaint{accuser: i, proven: verdicts[k] == complaintProven})
+		p.complaints[d] = append(p.complaints[d], heldComplaint{accuser: i, proven: verdicts[k] == complaintProven, vote: bytes.Clone(msg)})
 	}
 	if p.cert != nil {
 		return nil, nil, nil
@@ -139,7 +141,7 @@ func (r *Round) Vote(from id.AgentID, msg []byte) (cert []byte, out []Outgoing, 
 	}
 	for d := range p.complaints {
 		// Whoever complained has no share of d to release.
-		if len(p.complaints[d]) > len(p.voted)-p.c.params.Threshold {
+		if guard.ComplaintLimit && len(p.complaints[d]) > len(p.voted)-p.c.params.Threshold {
 			return nil, nil, p.hopeless()
 		}
 	}
@@ -170,6 +172,9 @@ func (p *part) complaintAbort(d int) *Abort {
 	held := p.complaints[d]
 	a := p.r.abort(StageVote, ReasonComplaints, p.c.ids[d], fmt.Sprintf("%d members cannot open this dealer's blobs", len(held)))
 	a.Accuser = p.c.ids[held[0].accuser]
+	for _, h := range held {
+		a.Evidence = append(a.Evidence, p.onlineSetFor(h.accuser), h.vote)
+	}
 	if !slices.ContainsFunc(held, func(c heldComplaint) bool { return c.proven }) {
 		a.Detail += ", or they lie"
 	}
