@@ -15,7 +15,21 @@ type trained struct {
 	run    id.RunID
 	at     *attempt
 	result plan.Contribution
+	masks  *secureagg.Masks // made meanwhile; nil if they are still to make
 	err    error
+}
+
+// Masks are made while the agent trains, in slices between which it may stop, unless the
+// vector is so long that holding it twice would hurt.
+const (
+	maskSlice = 1 << 20 // words
+	maskAhead = 1 << 26 // words
+)
+
+// prepare makes masks until they are done or ctx is.
+func prepare(ctx context.Context, masks *secureagg.Masks) {
+	for ctx.Err() == nil && masks.Step(maskSlice) {
+	}
 }
 
 // train starts the attempt's training in a goroutine of its own, so that votes,
@@ -26,16 +40,29 @@ func (a *Agent) train(r *run, at *attempt) {
 	at.cancel = cancel
 	trainer, rec := r.trainer, r.model.rec
 	task, round := at.task, at.round
+	var masks *secureagg.Masks
+	if r.plan.Dim(task) <= maskAhead {
+		masks, _ = r.member.Masks() // what forbids them will forbid the report
+	}
 	a.status.stage("training")
 	r.training.Add(1)
 	a.training.Go(func() {
 		defer cancel()
 		defer r.training.Done()
-		t := trained{run: r.id, at: at}
+		t := trained{run: r.id, at: at, masks: masks}
+		made := make(chan struct{})
+		go func() {
+			defer close(made)
+			if masks != nil {
+				prepare(ctx, masks)
+			}
+		}()
 		t.result, t.err = trainer.Train(ctx, rec, task, round)
+		<-made
 		select {
 		case a.trained <- t:
 		case <-ctx.Done():
+			masks.Erase()
 		}
 	})
 }
@@ -57,14 +84,21 @@ func (a *Agent) onTrained(t trained) error {
 func (a *Agent) report(r *run, t *trained) error {
 	at := t.at
 	if t.err != nil {
+		t.masks.Erase()
 		return a.cannotReport(r, at, wire.RefusalResources, t.err)
 	}
 	x, err := quantize(r.plan, at.task, &t.result)
 	if err != nil {
+		t.masks.Erase()
 		return a.cannotReport(r, at, wire.RefusalSchemaMismatch, err)
 	}
 	defer clear(x)
 	pointPrepare.Hit()
+	if t.masks != nil {
+		if err := r.member.Prepared(t.masks); err != nil {
+			a.log.Debug("masks made ahead are of no use", "run", r.id.Short(), "r", at.r, "reason", err)
+		}
+	}
 	out, err := r.member.Report(x)
 	if err != nil { // closed, voted on or out meanwhile
 		a.log.Info("no report for this attempt", "run", r.id.Short(), "round", at.round, "r", at.r, "reason", err)

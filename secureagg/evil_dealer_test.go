@@ -123,7 +123,7 @@ func TestEvilDealer(t *testing.T) {
 			}
 			m := w.agents[2].m
 			y := input(2, 1)
-			r, err := deal(m.c, 2, &m.rd.h, m.rd.all, m.ep.chain.keys, y, seeded(t, "evil", 2))
+			r, err := deal(m.c, 2, &m.rd.h, m.rd.all, m.ep.chain.keys, y, nil, seeded(t, "evil", 2))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -53,7 +53,7 @@ func reported(t *testing.T, n int, evil map[int]func(*report)) *world {
 			continue
 		}
 		y := input(i, 1)
-		r, err := deal(a.m.c, i, &a.m.rd.h, a.m.rd.all, a.m.ep.chain.keys, y, seeded(t, "evil", i))
+		r, err := deal(a.m.c, i, &a.m.rd.h, a.m.rd.all, a.m.ep.chain.keys, y, nil, seeded(t, "evil", i))
 		if err != nil {
 			t.Fatal(err)
 		}

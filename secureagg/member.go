@@ -166,6 +166,7 @@ type memberRound struct {
 	start     []byte
 	open      bool // accepted through Open, not only closed
 	canReport bool
+	masks     *Masks // prepared by the caller; not journaled
 	report    []byte
 	vector    []uint32
 	vote      *castVote
@@ -354,6 +355,7 @@ func (m *Member) leaveEpoch(out *Output) {
 // leaveRound erases what is kept of the attempt. The marks stay for the epoch.
 func (m *Member) leaveRound(out *Output) {
 	if rd := m.rd; rd != nil {
+		rd.masks.Erase()
 		if rd.vote != nil {
 			rd.vote.erase()
 		}

@@ -273,10 +273,12 @@ func (m *Member) Report(x []uint32) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	rep, err := deal(m.c, m.self, &rd.h, rd.all, m.ep.chain.keys, x, rand)
+	rep, err := deal(m.c, m.self, &rd.h, rd.all, m.ep.chain.keys, x, rd.masks, rand)
 	if err != nil {
 		return Output{}, err
 	}
+	rd.masks.Erase()
+	rd.masks = nil
 	rep.Sig = m.cfg.Key.Sign(id.LabelReport, rep.digest().body(&rd.h, m.self))
 
 	rd.report = rep.encode()
@@ -294,8 +296,9 @@ func (m *Member) Report(x []uint32) (Output, error) {
 }
 
 // deal draws the self seed, derives the pair seeds, masks x and shares all seeds
-// with the cohort. all is the ctx of all cohorts, keys are by slot.
-func deal(c *cohort, self int, h *header, all id.Ctx, keys []secret, x []uint32, rand io.Reader) (*report, error) {
+// with the cohort. all is the ctx of all cohorts, keys are by slot; prepared has the
+// pair masks, unless it is nil.
+func deal(c *cohort, self int, h *header, all id.Ctx, keys []secret, x []uint32, prepared *Masks, rand io.Reader) (*report, error) {
 	n, slots := c.params.N, c.slots(self)
 	at := attemptKeys{all: all, own: h.Ctx}
 	r := &report{header: *h, N: n, Member: self, Slots: slots, Coms: make([]digest, slots), Leaves: make([]reportLeaf, n), Blobs: make([][]byte, n)}
@@ -319,10 +322,15 @@ func deal(c *cohort, self int, h *header, all id.Ctx, keys []secret, x []uint32,
 		putElement(buf[:], &seeds[j])
 		r.Coms[j] = c.commitment(&at, self, j, buf[:])
 		// y_i = x_i + stream(b_i) + Σ_j sgn(j − i)·stream(s_ij)
-		streams.addSeed(&seeds[j], *ctx, j != self && !c.before(self, j))
+		if j == self || prepared == nil {
+			streams.addSeed(&seeds[j], *ctx, j != self && !c.before(self, j))
+		}
 	}
 	clear(buf[:])
 	streams.apply(x, 0)
+	if prepared != nil {
+		AddVector(x, prepared.sum)
+	}
 	r.Vector = VectorHash(x)
 
 	// plain[u] is what u's blob holds: its salt, then its share of every secret.
