@@ -12,6 +12,9 @@ import (
 	"tacit/secureagg/internal/guard"
 )
 
+// Kernel names the instructions that make masks here: vaes, aesni, aes (of arm64) or go.
+func Kernel() string { return ctr.Kernel() }
+
 // masks are the streams that a call adds to a vector and takes away from it: each is
 // AES-256-CTR from counter 0, its words little-endian (SECAGG 2.5).
 type masks struct {

@@ -271,8 +271,23 @@ func (r *Round) Unmask(acc []uint32) error {
 	if len(acc) != r.in.Dim {
 		return fmt.Errorf("secureagg: the sum has %d words, the attempt %d", len(acc), r.in.Dim)
 	}
+	u, err := r.Unmasker()
+	if err != nil {
+		clear(acc)
+		return err
+	}
+	defer u.Erase()
+	u.Apply(acc, 0)
+	return nil
+}
+
+// Unmasker takes the masks off a sum slice by slice, on as many cores as its caller has.
+type Unmasker struct{ streams *masks }
+
+// Unmasker opens every seed that the certified sets open. Its errors are Unmask's.
+func (r *Round) Unmasker() (*Unmasker, error) {
 	if !r.enough() {
-		return r.abort(StageShares, ReasonThreshold, id.AgentID{}, "")
+		return nil, r.abort(StageShares, ReasonThreshold, id.AgentID{}, "")
 	}
 	// Each dealer in a set has a self mask and one for every partner outside.
 	count := 0
@@ -283,20 +298,25 @@ func (r *Round) Unmask(acc []uint32) error {
 			}
 		}
 	}
-	streams := newMasks(count)
-	defer streams.erase()
+	u := &Unmasker{newMasks(count)}
 	for _, p := range r.parts {
 		if p.set == nil {
 			continue
 		}
-		if err := p.openSeeds(streams); err != nil {
-			clear(acc)
-			return err
+		if err := p.openSeeds(u.streams); err != nil {
+			u.Erase()
+			return nil, err
 		}
 	}
-	streams.apply(acc, 0)
-	return nil
+	return u, nil
 }
+
+// Apply takes the masks off part, whose first word is word offset of the sum. Calls for
+// slices that do not overlap may run at the same time.
+func (u *Unmasker) Apply(part []uint32, offset int) { u.streams.apply(part, uint64(offset)) }
+
+// Erase forgets the seeds.
+func (u *Unmasker) Erase() { u.streams.erase() }
 
 // openSeeds reconstructs every seed of the cohort that the sets open and adds its mask
 // to streams.

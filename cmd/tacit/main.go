@@ -77,7 +77,8 @@ type commands struct {
 		Verify auditVerifyCommand `cmd:"" help:"Verify an evidence archive offline."`
 	} `cmd:"" help:"Log, evidence, report."`
 	Bench struct {
-		NN benchNNCommand `cmd:"" name:"nn" help:"Time training steps of known networks on this machine."`
+		NN        benchNNCommand        `cmd:"" name:"nn" help:"Time training steps of known networks on this machine."`
+		SecureAgg benchSecureAggCommand `cmd:"" name:"secureagg" help:"Time secure aggregation of so many clients on this machine."`
 	} `cmd:"" help:"Measurements of this machine."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -23,6 +23,9 @@ import (
 	"unsafe"
 )
 
+// Kernel names the instructions that run here: vaes, aesni, aes (of arm64) or go.
+func Kernel() string { return levelNames[level] }
+
 // Key is an expanded key: the 15 round keys of AES-256, of which the first two are
 // the key itself. It holds a secret: clear it after use.
 type Key struct{ round [15][16]byte }
