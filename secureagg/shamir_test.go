@@ -2,6 +2,7 @@ package secureagg
 
 import (
 	"bytes"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"testing"
@@ -111,5 +112,50 @@ func TestElements(t *testing.T) {
 	}
 	if p := fp.P(); bigOf(&p).Sign() != 0 {
 		t.Error("p is not zero")
+	}
+}
+
+// BenchmarkSplit shares one secret in cohorts of 32 and 100.
+func BenchmarkSplit(b *testing.B) {
+	for _, n := range []int{32, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := newSplitter(n, n-(n-1)/3)
+			shares := make([]element, n)
+			secret := smallElement(7)
+			rand := seeded(b, "bench", 1)
+			for b.Loop() {
+				if err := s.split(shares, &secret, rand); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// TestMulAdd holds limbs to math/big, at the edges of what they hold.
+func TestMulAdd(t *testing.T) {
+	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	number := func(l *limbs) *big.Int {
+		v := new(big.Int)
+		for i := 3; i >= 0; i-- {
+			v.Add(v.Lsh(v, 64), new(big.Int).SetUint64(l[i]))
+		}
+		return v
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	all := limbs{1<<64 - 1, 1<<64 - 1, 1<<64 - 1, 1<<64 - 1}
+	for i := range 20000 {
+		a, c := limbs{rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()}, limbs{rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64() >> 1}
+		if i < 200 {
+			a = all
+			c = limbs{1<<64 - 20, 1<<64 - 1, 1<<64 - 1, 1<<63 - 1} // p − 1
+		}
+		x := uint64(1 + i%(MaxMembers+1))
+		want := new(big.Int).Mul(number(&a), new(big.Int).SetUint64(x))
+		want.Mod(want.Add(want, number(&c)), p)
+		a.mulAdd(x, &c)
+		if got := number(&a); got.Mod(got, p).Cmp(want) != 0 {
+			t.Fatalf("x = %d: %v, want %v", x, got, want)
+		}
 	}
 }
