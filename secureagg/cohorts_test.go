@@ -308,3 +308,206 @@ func TestLayout(t *testing.T) {
 		}
 	}
 }
+
+// cohortMessages is one message of every kind of a federation of several cohorts.
+func cohortMessages(t testing.TB) map[MessageKind][]byte {
+	f := newFederation(t, 10)
+	f.limit = 5
+	w := newWorldOf(t, f)
+	w.seen = make(map[MessageKind][]byte)
+	w.setup()
+	away := w.epoch.layout.cohorts[0].members[3]
+	if !w.runAttempt(1, func(i int) bool { return i != away }, everyone, everyone) {
+		t.Fatal(w.round.Why())
+	}
+	w.seen[KindRoundStart] = w.round.Start()
+	in := w.inputs(2)
+	w.begin(in)
+	for i := range w.agents {
+		if err := w.open(i, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := w.round.AskClose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.post(out)
+	w.pump()
+	a := w.agents[2]
+	if a.m, err = RestoreMember(a.cfg, a.get); err != nil {
+		t.Fatal(err)
+	}
+	o, err := a.m.Reenter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.emit(2, o)
+	w.pump()
+	return w.seen
+}
+
+// TestCohortMessages: one encoding of each message, nothing cut, longer or of another
+// kind, and a message with one bit changed is no message or another one.
+func TestCohortMessages(t *testing.T) {
+	msgs := cohortMessages(t)
+	for k := KindProposal; k < kindEnd; k++ {
+		msg := msgs[k]
+		if k == KindCertificate || k == KindRekey {
+			continue // of one cohort; of a member without keys
+		}
+		if msg == nil {
+			t.Errorf("no %s", k)
+			continue
+		}
+		v, err := parseAny(msg)
+		if err != nil || !slices.Equal(v.encode(), msg) {
+			t.Fatalf("%s is not what it encodes to: %v", k, err)
+		}
+		if _, err := parseAny(append(slices.Clone(msg), 0)); err == nil {
+			t.Errorf("%s: a byte too many", k)
+		}
+		rng := rand.New(rand.NewPCG(uint64(k), 1))
+		for range 300 {
+			if _, err := parseAny(msg[:rng.IntN(len(msg))]); err == nil {
+				t.Errorf("%s: cut short", k)
+			}
+			bad := slices.Clone(msg)
+			bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
+			if v, err := parseAny(bad); err == nil && !slices.Equal(v.encode(), bad) {
+				t.Errorf("%s: two encodings of one message", k)
+			}
+		}
+		if _, err := parseMessage(msg); (err == nil) != (cohortOf(msg) == 0 && k != KindEpochKey) {
+			t.Errorf("%s in a federation of one cohort: %v", k, err)
+		}
+	}
+}
+
+// FuzzCohortMessages: hostile bytes never panic, and have one encoding.
+func FuzzCohortMessages(f *testing.F) {
+	for _, msg := range cohortMessages(f) {
+		f.Add(msg)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if v, err := parseAny(b); err == nil && !slices.Equal(v.encode(), b) {
+			t.Fatalf("%T: two encodings", v)
+		}
+	})
+}
+
+// TestEvilManifests: what a server may not do with several cohorts. Every refusal leaves
+// the member as it was.
+func TestEvilManifests(t *testing.T) {
+	f := newFederation(t, 20)
+	f.limit = 5
+	w := newWorldOf(t, f).setup()
+	in := w.inputs(1)
+	w.begin(in)
+	for i := range w.agents {
+		if err := errors.Join(w.open(i, in), w.report(i, in)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pump()
+	victim := w.epoch.layout.cohorts[1].members[0]
+	var good []byte
+	w.tamper = func(to int, msg []byte) []byte {
+		if k, _ := Kind(msg); k == KindManifest && to == victim {
+			good = msg
+			return nil
+		}
+		return msg
+	}
+	if err := w.collect(); err != nil {
+		t.Fatal(err)
+	}
+	w.pump()
+	w.noErrors()
+	m := w.agents[victim].m
+	change := func(f func(v *manifest)) []byte {
+		v, ok := parseManifest(slices.Clone(good))
+		if !ok {
+			t.Fatal("the manifest does not parse")
+		}
+		f(v)
+		return v.encode()
+	}
+	for name, v := range map[string]struct {
+		msg []byte
+		why Reason
+	}{
+		"a cohort hidden, this member's own": {change(func(v *manifest) { v.Inside[1] = false }), ReasonConflict},
+		"two of four cohorts":                {change(func(v *manifest) { v.Inside[2], v.Inside[3] = false, false }), ReasonQuorum},
+		"a set below the minimum":            {change(func(v *manifest) { v.Sets[2] = bitmap{0x07} }), ReasonBelowMinimum},
+		"another set of another cohort":      {change(func(v *manifest) { v.Sets[2] = bitmap{0x0f} }), ReasonSignature},
+		"too few votes":                      {change(func(v *manifest) { v.Votes[3] = v.Votes[3][:3] }), ReasonQuorum},
+		"another context":                    {change(func(v *manifest) { v.Ctx[0] ^= 1 }), ReasonMismatch},
+		"other cohorts":                      {change(func(v *manifest) { v.Drawn.Rho[0] ^= 1 }), ReasonMismatch},
+	} {
+		out, err := m.Handle(v.msg)
+		if !isAbort(err, StageManifest, v.why) || len(out.Send) != 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A certificate of one cohort alone releases nothing.
+	if _, err := m.Handle(w.round.parts[1].cert.encode()); !errors.Is(err, ErrStale) {
+		t.Error("a cohort's own certificate:", err)
+	}
+	if m.rd.shares != nil {
+		t.Fatal("shares left")
+	}
+	out, err := m.Handle(good)
+	if err != nil || len(out.Send) != 1 {
+		t.Fatal("the good manifest:", err)
+	}
+	first := out.Send[0]
+	// With a cohort fewer it would still be enough: but a member votes once.
+	if _, err := m.Handle(change(func(v *manifest) { v.Inside[3] = false })); !isAbort(err, StageManifest, ReasonSecond) {
+		t.Error("a second manifest:", err)
+	}
+	if out, err := m.Handle(good); err != nil || !slices.Equal(out.Send[0], first) {
+		t.Error("the same manifest again:", err)
+	}
+}
+
+// TestEvilCoins: a share that is not the one committed to, on either side.
+func TestEvilCoins(t *testing.T) {
+	f := newFederation(t, 10)
+	f.limit = 5
+	w := newWorldOf(t, f)
+	w.propose(1, 1)
+	var refused error
+	w.tamper = func(to int, msg []byte) []byte {
+		if k, _ := Kind(msg); k == KindRoster && to == 3 {
+			r, _ := parseRoster(slices.Clone(msg))
+			r.Coins[7][0] ^= 1
+			_, refused = w.agents[3].m.Handle(r.encode())
+		}
+		return msg
+	}
+	w.pump()
+	w.wantAbort(refused, StageRoster, ReasonCommitment, 7)
+	if w.epoch.Phase() != StageLive {
+		t.Fatal("the epoch did not open")
+	}
+	again, _, err := NewEpoch(EpochConfig{Key: f.server, Charter: f.charter, Roster: f.roster, Run: w.run, Epoch: 1, Start: 1, limit: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range w.log {
+		if k, _ := Kind(s.msg); k != KindCoin {
+			again.Handle(s.from, s.msg)
+			continue
+		}
+		c, _ := parseCoin(s.msg)
+		c.Share[5] ^= 1
+		var drop *Drop
+		if _, err := again.Handle(s.from, c.encode()); !errors.As(err, &drop) || drop.Reason != ReasonCommitment || drop.Agent != s.from {
+			t.Fatal("another share than committed to:", err)
+		}
+	}
+	if again.Phase() != StageCoin || len(again.Waiting()) != 10 || again.Why() == nil {
+		t.Fatalf("the epoch is at %s", again.Phase())
+	}
+}

@@ -109,7 +109,8 @@ type world struct {
 	done    bool
 	// tamper may replace or drop (nil) a message on its way to an agent.
 	tamper func(to int, msg []byte) []byte
-	log    []stored // accepted setup messages, for replay
+	log    []stored               // accepted setup messages, for replay
+	seen   map[MessageKind][]byte // the last of each kind, if not nil
 }
 
 type stored struct {
@@ -191,6 +192,9 @@ func (w *world) pump() {
 	for len(w.queue) > 0 {
 		p := w.queue[0]
 		w.queue = w.queue[1:]
+		if k, ok := Kind(p.msg); ok && w.seen != nil {
+			w.seen[k] = p.msg
+		}
 		if p.to < 0 {
 			w.serve(w.agents[p.frm].id, p.msg)
 			continue
