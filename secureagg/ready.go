@@ -142,7 +142,7 @@ func (m *Member) handleReadySet(r *readySet) (Output, error) {
 		if guard.ReadySignature && m.c.keys[e.Member].VerifyHybrid(id.LabelReady, v.body(), e.Sig) != nil {
 			return refuse(ReasonSignature, "forged in the name of agent "+m.c.ids[e.Member].Short())
 		}
-		if e.ListRoot != ep.listRoots[e.Member] {
+		if guard.ReadyList && e.ListRoot != ep.listRoots[e.Member] {
 			return refuse(ReasonMismatch, "agent "+m.c.ids[e.Member].Short()+" signed another list than its ciphertexts came from")
 		}
 	}

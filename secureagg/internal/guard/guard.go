@@ -25,6 +25,7 @@ const (
 	Confirmed         = true // every partner holds the same pairwise key
 	ReadyQuorum       = true // a quorum is Ready
 	ReadySignature    = true // a Ready is signed by its member
+	ReadyList         = true // a Ready is of the list that its member's ciphertexts came from
 
 	// Checks of a member, where an attempt opens and is reported on.
 

@@ -1,0 +1,3 @@
+package evil
+
+var openingAttacks, setAttacks, closeAttacks, restartAttacks, agentAttacks, shapes []*Attack
