@@ -312,14 +312,18 @@ func (d *dealing) report(key *id.PrivateKey) []byte {
 
 // reportBody is what a report signs.
 func reportBody(w *wire) []byte {
-	var leaves []digest
-	var blobs []byte
+	leaves, blobs := reportLeaves(w)
+	b, c, r := hash("blobs", blobs), hash("coms", w.get("coms")), root(leaves)
+	return join(w.header(secureagg.KindReport), w.get("member"), w.get("vector"), b[:], c[:], r[:], w.get("salt"))
+}
+
+// reportLeaves are the leaves of a report's tree, by member, and all blobs.
+func reportLeaves(w *wire) (leaves []digest, blobs []byte) {
 	for u := range w.n {
 		b := w.get(at("blob", u))
 		h := sha256.Sum256(b)
 		leaves = append(leaves, leaf("blob", []byte{byte(u)}, w.get(at("shares", u)), w.get(at("keyhash", u)), h[:]))
 		blobs = append(blobs, b...)
 	}
-	b, c, r := hash("blobs", blobs), hash("coms", w.get("coms")), root(leaves)
-	return join(w.header(secureagg.KindReport), w.get("member"), w.get("vector"), b[:], c[:], r[:], w.get("salt"))
+	return leaves, blobs
 }

@@ -1,3 +1,3 @@
 package evil
 
-var openingAttacks, setAttacks, closeAttacks, restartAttacks, agentAttacks, shapes []*Attack
+var setAttacks, closeAttacks, restartAttacks, agentAttacks, shapes []*Attack
