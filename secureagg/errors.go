@@ -81,7 +81,8 @@ func (a *Abort) Error() string {
 	return "secureagg: " + what + " aborted at " + string(a.Stage) + ": " + string(a.Reason) + blame(a.Culprit) + detail(a.Detail)
 }
 
-// Drop refuses one message, and its sender for this stage; the attempt goes on.
+// Drop refuses one message, and its sender for this stage; the attempt goes on. Agent is
+// zero for what a member is shown that is forged in another's name.
 type Drop struct {
 	Stage  Stage
 	Reason Reason

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"testing"
 
-	"tacit/id"
 	"tacit/secureagg"
 )
 
@@ -35,7 +34,7 @@ func TestDefences(t *testing.T) {
 				t.Fatal(err)
 			}
 			if a.Proves != "" && !slices.ContainsFunc(faults, func(f secureagg.Fault) bool {
-				return f.Kind == a.Proves && guilty(f) && (a.By == Agent) == (f.Culprit != id.AgentID{} || f.Or != id.AgentID{})
+				return f.Kind == a.Proves && guilty(f)
 			}) {
 				t.Errorf("%d messages prove %v, want %s", len(o.Evidence), faults, a.Proves)
 			}

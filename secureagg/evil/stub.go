@@ -1,3 +1,3 @@
 package evil
 
-var setAttacks, closeAttacks, restartAttacks, agentAttacks, shapes []*Attack
+var agentAttacks, shapes []*Attack

@@ -63,12 +63,13 @@ const (
 
 	// Checks of a member whose process restarted.
 
-	OutAfterRestart = true // a restarted member is out until readmitted
-	FloorNonce      = true // a Floor answers this Reentry
-	FloorSignature  = true // a Floor is signed by its member
-	FloorMark       = true // no other member saw more than the journal knows
-	FloorCount      = true // enough others answered
-	FreshReport     = true // no fresh report for an attempt that was open before
+	OutAfterRestart  = true // a restarted member is out until readmitted
+	ReentrySignature = true // a Reentry is signed by its member
+	FloorNonce       = true // a Floor answers this Reentry
+	FloorSignature   = true // a Floor is signed by its member
+	FloorMark        = true // no other member saw more than the journal knows
+	FloorCount       = true // enough others answered
+	FreshReport      = true // no fresh report for an attempt that was open before
 
 	// Checks of the server.
 

@@ -56,12 +56,13 @@ var (
 
 	// Checks of a member whose process restarted.
 
-	OutAfterRestart = true // a restarted member is out until readmitted
-	FloorNonce      = true // a Floor answers this Reentry
-	FloorSignature  = true // a Floor is signed by its member
-	FloorMark       = true // no other member saw more than the journal knows
-	FloorCount      = true // enough others answered
-	FreshReport     = true // no fresh report for an attempt that was open before
+	OutAfterRestart  = true // a restarted member is out until readmitted
+	ReentrySignature = true // a Reentry is signed by its member
+	FloorNonce       = true // a Floor answers this Reentry
+	FloorSignature   = true // a Floor is signed by its member
+	FloorMark        = true // no other member saw more than the journal knows
+	FloorCount       = true // enough others answered
+	FreshReport      = true // no fresh report for an attempt that was open before
 
 	// Checks of the server.
 
@@ -127,6 +128,7 @@ var Switches = map[string]*bool{
 	"AbortQuorum":          &AbortQuorum,
 	"AbortSignature":       &AbortSignature,
 	"OutAfterRestart":      &OutAfterRestart,
+	"ReentrySignature":     &ReentrySignature,
 	"FloorNonce":           &FloorNonce,
 	"FloorSignature":       &FloorSignature,
 	"FloorMark":            &FloorMark,
