@@ -26,9 +26,9 @@ type Attack struct {
 	Wants string // what the adversary has when it succeeds, and the control checks
 	Item  string // of the specification: its table 2.8, Hardening (H), or Flower's fault
 	// Guards are the checks in its way, in the order in which it meets them. With all
-	// of them switched off the attack succeeds; any one of them alone stops it. None
-	// where no single check but the shape of the protocol is in the way.
+	// of them switched off the attack succeeds; any one of them alone stops it.
 	Guards []string
+	Shape  string              // instead of checks, what of the protocol is in its way
 	Stop   Stop                // how it ends with all checks on
 	Proves secureagg.FaultKind // what the kept messages prove of the adversary, or
 	Silent string              // why they prove nothing

@@ -7,6 +7,31 @@ import (
 	"tacit/secureagg"
 )
 
+// TestCatalogue: the entries are whole, and as many as were promised.
+func TestCatalogue(t *testing.T) {
+	names, count, single := make(map[string]bool), make(map[Party]int), make(map[Party]int)
+	for _, a := range Catalogue() {
+		if names[a.Name] || a.Name == "" {
+			t.Errorf("the name %q is not unique", a.Name)
+		}
+		names[a.Name] = true
+		if a.Does == "" || a.Wants == "" || a.Item == "" || a.run == nil {
+			t.Errorf("%s: the entry is not whole", a.Name)
+		}
+		if (len(a.Guards) == 0) == (a.Shape == "") || (a.Proves == "") == (a.Silent == "") {
+			t.Errorf("%s: either guards or a shape, either a proof or why there is none", a.Name)
+		}
+		count[a.By]++
+		if len(a.Guards) == 1 {
+			single[a.By]++
+		}
+	}
+	t.Logf("%v attacks, of which one check alone stops %v", count, single)
+	if single[Server] < 20 || single[Agent] < 10 {
+		t.Errorf("one check alone stops %v", single)
+	}
+}
+
 // TestDefences: with every check on, each attack is stopped by the typed error of its
 // entry, what is kept proves what the entry says to anyone with roster and charter, and
 // all that was ever sent proves nothing of an honest party.

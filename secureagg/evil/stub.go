@@ -1,3 +1,0 @@
-package evil
-
-var agentAttacks, shapes []*Attack
