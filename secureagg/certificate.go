@@ -43,26 +43,22 @@ func parseCertificate(b []byte) (*certificate, bool) {
 
 // verify checks the set's size and every vote.
 func (c *certificate) verify(co *cohort) error {
-	refuse := func(why Reason, culprit int) error {
-		a := &Abort{Stage: StageCertificate, Reason: why, Epoch: c.Epoch, R: c.R}
-		if culprit >= 0 {
-			a.Culprit = co.ids[culprit]
-		}
-		return a
+	refuse := func(why Reason, detail string) error {
+		return &Abort{Stage: StageCertificate, Reason: why, Epoch: c.Epoch, R: c.R, Detail: detail}
 	}
 	switch {
 	case c.N != co.params.N:
-		return refuse(ReasonMismatch, -1)
+		return refuse(ReasonMismatch, "")
 	case guard.CertificateMinimum && c.Online.count() < co.params.MinRelease:
-		return refuse(ReasonBelowMinimum, -1)
+		return refuse(ReasonBelowMinimum, "")
 	case guard.CertificateQuorum && len(c.Votes) < co.params.Quorum:
-		return refuse(ReasonQuorum, -1)
+		return refuse(ReasonQuorum, "")
 	}
 	set := setHash(&c.Online, c.N)
 	for i := range c.Votes {
 		v := &c.Votes[i]
 		if guard.CertificateSignature && co.keys[v.Member].Verify(id.LabelVote, voteBody(&c.header, v.Member, &set, &c.Digests), v.Sig) != nil {
-			return refuse(ReasonSignature, v.Member)
+			return refuse(ReasonSignature, "forged in the name of agent "+co.ids[v.Member].Short())
 		}
 	}
 	return nil

@@ -119,22 +119,22 @@ func parseAbortCert(b []byte) (*abortCert, bool) {
 }
 
 func (c *abortCert) verify(f *membership) error {
-	refuse := func(why Reason, culprit id.AgentID) error {
-		return &Abort{Stage: StageClose, Reason: why, Epoch: c.Epoch, R: c.R, Culprit: culprit}
+	refuse := func(why Reason, detail string) error {
+		return &Abort{Stage: StageClose, Reason: why, Epoch: c.Epoch, R: c.R, Detail: detail}
 	}
 	if len(c.Ns) != len(f.sizes) || f.several() != (c.Drawn != nil) {
-		return refuse(ReasonQuorum, id.AgentID{})
+		return refuse(ReasonQuorum, "")
 	}
 	left := 0
 	for k, co := range c.Drawn.arrange(f).cohorts {
 		if c.Ns[k] != co.params.N {
-			return refuse(ReasonQuorum, id.AgentID{})
+			return refuse(ReasonQuorum, "")
 		}
 		h := co.attempt(c.header)
 		for i := range c.Closes[k] {
 			v := &c.Closes[k][i]
 			if guard.AbortSignature && co.keys[v.Member].Verify(id.LabelClose, closeBody(&h, v.Member), v.Sig) != nil {
-				return refuse(ReasonSignature, co.ids[v.Member])
+				return refuse(ReasonSignature, "forged in the name of agent "+co.ids[v.Member].Short())
 			}
 		}
 		if len(c.Closes[k]) < co.params.Quorum {
@@ -142,7 +142,7 @@ func (c *abortCert) verify(f *membership) error {
 		}
 	}
 	if guard.AbortQuorum && f.enough(left) {
-		return refuse(ReasonQuorum, id.AgentID{})
+		return refuse(ReasonQuorum, "")
 	}
 	return nil
 }

@@ -220,8 +220,8 @@ func (m *Member) handleCtDelivery(d *ctDelivery) (Output, error) {
 			return ctLeaf(&h, &d.Root, from.member, from.slot, v.Ct)
 		}, v.Path)
 		if !ok || guard.CtListSignature && from.keys[from.member].VerifyHybrid(id.LabelCtList, ctListBody(&h, from.member, &d.Root, &listRoot), v.Sig) != nil {
-			return Output{}, &Abort{Stage: StageCtList, Reason: ReasonSignature, Epoch: ep.number, Culprit: from.ids[from.member],
-				Detail: "a ciphertext is not in its sender's signed list"}
+			return Output{}, &Abort{Stage: StageCtList, Reason: ReasonSignature, Epoch: ep.number,
+				Detail: "a ciphertext is not in the list that agent " + from.ids[from.member].Short() + " signed"}
 		}
 		in[slot], roots[slot] = v.Ct, listRoot
 	}

@@ -59,7 +59,9 @@ const (
 )
 
 // Abort ends an attempt, or the epoch when R is zero. Culprit is the agent to
-// blame, zero when it is the server or nobody; Accuser is the agent whose word it
+// blame, zero when it is the server or nobody: a member that is shown something forged
+// in another's name blames the server, which should have refused it, and names the
+// other in Detail. Accuser is the agent whose word it
 // rests on where that matters.
 type Abort struct {
 	Stage    Stage
@@ -79,7 +81,8 @@ func (a *Abort) Error() string {
 	return "secureagg: " + what + " aborted at " + string(a.Stage) + ": " + string(a.Reason) + blame(a.Culprit) + detail(a.Detail)
 }
 
-// Drop refuses one message, and its sender for this stage; the attempt goes on.
+// Drop refuses one message, and its sender for this stage; the attempt goes on. Agent is
+// zero for what a member is shown that is forged in another's name.
 type Drop struct {
 	Stage  Stage
 	Reason Reason

@@ -289,7 +289,7 @@ func TestEvilAbortCertificates(t *testing.T) {
 	bad := sign(w.round.h, 3)
 	bad.Closes[0][1].Sig[0] ^= 1
 	_, err = m.Handle(bad.encode())
-	w.wantAbort(err, StageClose, ReasonSignature, 1)
+	w.wantAbort(err, StageClose, ReasonSignature, -1)
 	other := w.round.h
 	other.Ctx[0] ^= 1
 	if _, err := m.Handle(sign(other, 4).encode()); err != ErrStale {

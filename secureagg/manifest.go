@@ -171,24 +171,24 @@ func parseManifestCert(b []byte) (*manifestCert, bool) {
 // verify checks the sets and, by body, every vote, of which each cohort inside needs a
 // quorum.
 func (m *manifest) verify(stage Stage, f *membership, l *layout, body func(c *cohort, k, member int) (id.Label, []byte)) error {
-	refuse := func(why Reason, culprit id.AgentID) error {
-		return &Abort{Stage: stage, Reason: why, Epoch: m.Epoch, R: m.R, Culprit: culprit}
+	refuse := func(why Reason, detail string) error {
+		return &Abort{Stage: stage, Reason: why, Epoch: m.Epoch, R: m.R, Detail: detail}
 	}
 	if why := m.check(f, l); why != "" {
-		return refuse(why, id.AgentID{})
+		return refuse(why, "")
 	}
 	for k, c := range l.cohorts {
 		if !m.Inside[k] {
 			continue
 		}
 		if len(m.Votes[k]) < c.params.Quorum {
-			return refuse(ReasonQuorum, id.AgentID{})
+			return refuse(ReasonQuorum, "")
 		}
 		for i := range m.Votes[k] {
 			v := &m.Votes[k][i]
 			label, signed := body(c, k, v.Member)
 			if c.keys[v.Member].Verify(label, signed, v.Sig) != nil {
-				return refuse(ReasonSignature, c.ids[v.Member])
+				return refuse(ReasonSignature, "forged in the name of agent "+c.ids[v.Member].Short())
 			}
 		}
 	}

@@ -105,21 +105,17 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 	if o.R < rd.h.R || rd.h.Epoch != o.Epoch {
 		return Output{}, ErrStale
 	}
-	refuse := func(why Reason, culprit int, detail string) (Output, error) {
-		a := &Abort{Stage: StageVote, Reason: why, Epoch: o.Epoch, R: o.R, Detail: detail}
-		if culprit >= 0 {
-			a.Culprit = m.c.ids[culprit]
-		}
-		return Output{}, a
+	refuse := func(why Reason, detail string) (Output, error) {
+		return Output{}, &Abort{Stage: StageVote, Reason: why, Epoch: o.Epoch, R: o.R, Detail: detail}
 	}
 	n := m.c.params.N
 	switch {
 	case o.header != rd.h:
-		return refuse(ReasonMismatch, -1, "the set is of another context")
+		return refuse(ReasonMismatch, "the set is of another context")
 	case o.N != n || o.To != m.self:
-		return refuse(ReasonMismatch, -1, "the set is for another member")
+		return refuse(ReasonMismatch, "the set is for another member")
 	case guard.VoteAfterClose && (rd.close != nil || rd.over):
-		return refuse(ReasonClosed, -1, "this member gave the attempt up")
+		return refuse(ReasonClosed, "this member gave the attempt up")
 	}
 	digests := o.digests()
 	if v := rd.vote; guard.OneVote && (v != nil || rd.shares != nil) {
@@ -127,16 +123,16 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 			if v == nil {
 				return Output{}, ErrStale // released: nothing more to say
 			}
-			return refuse(ReasonSecond, -1, "two online sets of one attempt")
+			return refuse(ReasonSecond, "two online sets of one attempt")
 		}
 		return Output{Send: [][]byte{v.msg}}, nil
 	}
 	if guard.SetMinimum && o.Online.count() < m.c.params.MinRelease {
-		return refuse(ReasonBelowMinimum, -1, "")
+		return refuse(ReasonBelowMinimum, "")
 	}
 	for k, i := range o.Online.members() {
 		if o.Dealt[k].Slots != m.c.slots(i) {
-			return refuse(ReasonMismatch, -1, "a blob is of another length than its dealer's")
+			return refuse(ReasonMismatch, "a blob is of another length than its dealer's")
 		}
 	}
 	v := &castVote{online: o.Online, digests: digests, opened: make([][]byte, n)}
@@ -145,12 +141,12 @@ func (m *Member) handleOnlineSet(o *onlineSet) (Output, error) {
 		d := &o.Dealt[k]
 		if guard.SetReportSignature && m.c.keys[i].Verify(id.LabelReport, d.Digest.body(&rd.h, i), d.Digest.Sig) != nil {
 			v.erase()
-			return refuse(ReasonSignature, i, "a report in the set is not signed by its agent")
+			return refuse(ReasonSignature, "a report in the set is not signed by agent "+m.c.ids[i].Short())
 		}
 		root, _ := rootFromProof(n, only(m.self), func(int) digest { return d.Leaf.hash(m.self, d.Blob) }, d.Path)
 		if guard.BlobPath && root != d.Digest.Root {
 			v.erase()
-			return refuse(ReasonMismatch, -1, "a blob is not the one that its dealer signed")
+			return refuse(ReasonMismatch, "a blob is not the one that its dealer signed")
 		}
 		key := blobKey(&m.ep.chain.keys[i], i, m.self, &rd.h.Ctx, &d.Digest.Salt)
 		if d.Leaf.KeyHash == hashParts("blobkey", key[:]) {

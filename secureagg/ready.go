@@ -119,12 +119,8 @@ func (m *Member) makeReady() (Output, error) {
 // everything, list roots included.
 func (m *Member) handleReadySet(r *readySet) (Output, error) {
 	ep := m.ep
-	refuse := func(why Reason, i int) (Output, error) {
-		a := &Abort{Stage: StageReady, Reason: why, Epoch: ep.number}
-		if i >= 0 {
-			a.Culprit = m.c.ids[i]
-		}
-		return Output{}, a
+	refuse := func(why Reason, detail string) (Output, error) {
+		return Output{}, &Abort{Stage: StageReady, Reason: why, Epoch: ep.number, Detail: detail}
 	}
 	switch ep.stage {
 	case StageLive:
@@ -134,20 +130,20 @@ func (m *Member) handleReadySet(r *readySet) (Output, error) {
 		return Output{}, ErrNotOpen
 	}
 	if r.header != m.cohortHeader() || r.N != m.c.params.N || r.Root != ep.root {
-		return refuse(ReasonMismatch, -1)
+		return refuse(ReasonMismatch, "")
 	}
 	if guard.ReadyQuorum && len(r.Members) < m.c.params.Quorum {
-		return refuse(ReasonQuorum, -1)
+		return refuse(ReasonQuorum, "")
 	}
 	for i := range r.Members {
 		e := &r.Members[i]
 		v := &ready{header: r.header, N: r.N, Member: e.Member, Proposal: ep.proposal,
 			Charter: m.c.charter, Root: ep.root, Rho: ep.rho, ListRoot: e.ListRoot}
 		if guard.ReadySignature && m.c.keys[e.Member].VerifyHybrid(id.LabelReady, v.body(), e.Sig) != nil {
-			return refuse(ReasonSignature, e.Member)
+			return refuse(ReasonSignature, "forged in the name of agent "+m.c.ids[e.Member].Short())
 		}
-		if e.ListRoot != ep.listRoots[e.Member] {
-			return refuse(ReasonMismatch, e.Member)
+		if guard.ReadyList && e.ListRoot != ep.listRoots[e.Member] {
+			return refuse(ReasonMismatch, "agent "+m.c.ids[e.Member].Short()+" signed another list than its ciphertexts came from")
 		}
 	}
 	ep.stage = StageLive

@@ -167,8 +167,8 @@ func (m *Member) handleReentry(r *reentry) (Output, error) {
 	if i < 0 || i == m.self {
 		return Output{}, ErrStale
 	}
-	if m.c.keys[i].Verify(id.LabelReentry, r.body(), r.Sig) != nil {
-		return Output{}, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: r.Agent}
+	if guard.ReentrySignature && m.c.keys[i].Verify(id.LabelReentry, r.body(), r.Sig) != nil {
+		return Output{}, &Drop{Stage: StageReentry, Reason: ReasonSignature, Detail: "forged in the name of agent " + r.Agent.Short()}
 	}
 	f := &floor{header: r.header, Asker: r.Agent, Nonce: r.Nonce, From: m.c.ids[m.self], Seen: m.ep.marks[i]}
 	if m.rd != nil && m.rd.h.Epoch == r.Epoch {
@@ -190,7 +190,7 @@ func (m *Member) handleFloor(f *floor) (Output, error) {
 		return Output{}, ErrStale
 	}
 	if guard.FloorSignature && m.c.keys[i].Verify(id.LabelFloor, f.body(), f.Sig) != nil {
-		return Output{}, &Drop{Stage: StageReentry, Reason: ReasonSignature, Agent: f.From}
+		return Output{}, &Drop{Stage: StageReentry, Reason: ReasonSignature, Detail: "forged in the name of agent " + f.From.Short()}
 	}
 	if guard.FloorMark && m.own.less(f.Seen) {
 		return m.askRekey(m.ep.number, rekeyRollback)

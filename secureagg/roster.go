@@ -129,8 +129,8 @@ func (m *Member) handleRoster(r *rosterMsg) (Output, error) {
 			return refuse(ReasonMalformed, i, "")
 		}
 		if why := k.check(m.f, i, m.epochHeader(), ep.proposal); why != "" {
-			// The member at that place need not know of it: the server signed it in.
-			return Output{}, &Abort{Stage: StageRoster, Reason: why, Epoch: r.Epoch, Culprit: m.c.ids[i], Evidence: [][]byte{r.encode()}}
+			return Output{}, &Abort{Stage: StageRoster, Reason: why, Epoch: r.Epoch, Evidence: [][]byte{r.encode()},
+				Detail: "not the epoch key of agent " + m.c.ids[i].Short()}
 		}
 		for j := range i {
 			if guard.EpochKeyDistinct && bytes.Equal(eks[j], k.Key) {
@@ -189,7 +189,7 @@ func (m *Member) handleCohort(r *rosterMsg) (Output, error) {
 			return refuse(ReasonMismatch, i, "another epoch key than was committed to")
 		}
 		if why := k.check(m.f, i, h, ep.proposal); why != "" {
-			return refuse(why, i, "")
+			return refuse(why, -1, "not the epoch key of agent "+m.f.ids[i].Short())
 		}
 		for j := range slot {
 			if guard.EpochKeyDistinct && bytes.Equal(eks[j], k.Key) {

@@ -18,6 +18,7 @@ var (
 	Confirmed         = true // every partner holds the same pairwise key
 	ReadyQuorum       = true // a quorum is Ready
 	ReadySignature    = true // a Ready is signed by its member
+	ReadyList         = true // a Ready is of the list that its member's ciphertexts came from
 
 	// Checks of a member, where an attempt opens and is reported on.
 
@@ -55,12 +56,13 @@ var (
 
 	// Checks of a member whose process restarted.
 
-	OutAfterRestart = true // a restarted member is out until readmitted
-	FloorNonce      = true // a Floor answers this Reentry
-	FloorSignature  = true // a Floor is signed by its member
-	FloorMark       = true // no other member saw more than the journal knows
-	FloorCount      = true // enough others answered
-	FreshReport     = true // no fresh report for an attempt that was open before
+	OutAfterRestart  = true // a restarted member is out until readmitted
+	ReentrySignature = true // a Reentry is signed by its member
+	FloorNonce       = true // a Floor answers this Reentry
+	FloorSignature   = true // a Floor is signed by its member
+	FloorMark        = true // no other member saw more than the journal knows
+	FloorCount       = true // enough others answered
+	FreshReport      = true // no fresh report for an attempt that was open before
 
 	// Checks of the server.
 
@@ -95,6 +97,7 @@ var Switches = map[string]*bool{
 	"CtListSignature":      &CtListSignature,
 	"Confirmed":            &Confirmed,
 	"ReadyQuorum":          &ReadyQuorum,
+	"ReadyList":            &ReadyList,
 	"ReadySignature":       &ReadySignature,
 	"StartSignature":       &StartSignature,
 	"OwnInputs":            &OwnInputs,
@@ -125,6 +128,7 @@ var Switches = map[string]*bool{
 	"AbortQuorum":          &AbortQuorum,
 	"AbortSignature":       &AbortSignature,
 	"OutAfterRestart":      &OutAfterRestart,
+	"ReentrySignature":     &ReentrySignature,
 	"FloorNonce":           &FloorNonce,
 	"FloorSignature":       &FloorSignature,
 	"FloorMark":            &FloorMark,
