@@ -3,6 +3,7 @@ package evil
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"tacit/id"
 	"tacit/secureagg"
@@ -160,12 +161,10 @@ func (s Stop) String() string {
 	return fmt.Sprintf("aborted at %s: %s", s.Stage, s.Reason)
 }
 
+// trim leaves the package's name out.
 func trim(err error) string {
-	const p = "secureagg: "
-	if m := err.Error(); len(m) > len(p) && m[:len(p)] == p {
-		return m[len(p):]
-	}
-	return err.Error()
+	_, what, _ := strings.Cut(err.Error(), ": ")
+	return what
 }
 
 // setupError says that something broke before the adversary did anything.

@@ -17,7 +17,7 @@ import (
 var setupAttacks = []*Attack{
 	{
 		Name: "impostor", By: Server, Item: "2.3",
-		Does:   "a coordinator that the charter does not name proposes an epoch",
+		Does:   "proposes an epoch under another key than the charter names",
 		Wants:  "an agent makes keys for it",
 		Guards: []string{"ProposalSignature"},
 		Stop:   aborts(secureagg.StageProposal, secureagg.ReasonSignature),
