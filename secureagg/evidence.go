@@ -59,12 +59,17 @@ func (f Fault) String() string {
 //
 // Enough are, of an agent's wrong share: its OnlineSet and Shares; of a complaint: the
 // accuser's OnlineSet and Vote; of a seed: the dealer's Report and a threshold of
-// Shares; of what was said twice: the two.
+// Shares; of what was said twice: the two. Of a seed shared across cohorts the RoundStart
+// is needed, too.
 func Faults(messages [][]byte, roster, charter []byte) ([]Fault, error) {
 	fed, err := offlineMembership(roster, charter)
 	if err != nil {
 		return nil, err
 	}
+	return faults(fed, messages)
+}
+
+func faults(fed *membership, messages [][]byte) ([]Fault, error) {
 	j := &judgement{f: fed, said: make(map[saying][]byte), have: make(map[Fault]bool)}
 	for _, raw := range messages {
 		v, err := fed.parse(raw)
@@ -97,6 +102,7 @@ func Faults(messages [][]byte, roster, charter []byte) ([]Fault, error) {
 type judgement struct {
 	f       *membership
 	l       *layout
+	root    digest // of the layout: several cohorts
 	all     []message
 	said    map[saying][]byte
 	reports []*report
@@ -117,7 +123,7 @@ type saying struct {
 
 func (j *judgement) draw(d *drawn) {
 	if d != nil && j.f.several() {
-		j.l = d.arrange(j.f)
+		j.l, j.root = d.arrange(j.f), digest(d.root())
 	}
 }
 
@@ -448,7 +454,8 @@ func (j *judgement) committed(c *cohort, v *report, slot int, z element) bool {
 	if slot >= c.params.N {
 		known := false
 		for _, s := range j.starts {
-			if c.attempt(s.header) == v.header {
+			// Its ctx binds the root, and so that these are the dealer's partners.
+			if s.Root == j.root && c.attempt(s.header) == v.header {
 				at.all, known = s.Ctx, true
 			}
 		}

@@ -110,6 +110,7 @@ type world struct {
 	// tamper may replace or drop (nil) a message on its way to an agent.
 	tamper func(to int, msg []byte) []byte
 	log    []stored // accepted setup messages, for replay
+	heard  [][]byte // all messages
 }
 
 type stored struct {
@@ -191,6 +192,7 @@ func (w *world) pump() {
 	for len(w.queue) > 0 {
 		p := w.queue[0]
 		w.queue = w.queue[1:]
+		w.heard = append(w.heard, p.msg)
 		if p.to < 0 {
 			w.serve(w.agents[p.frm].id, p.msg)
 			continue
