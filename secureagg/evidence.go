@@ -70,7 +70,7 @@ func Faults(messages [][]byte, roster, charter []byte) ([]Fault, error) {
 }
 
 func faults(fed *membership, messages [][]byte) ([]Fault, error) {
-	j := &judgement{f: fed, said: make(map[saying][]byte), have: make(map[Fault]bool)}
+	j := &judgement{f: fed, said: make(map[saying][]byte), first: make(map[header]uint64), have: make(map[Fault]bool)}
 	for _, raw := range messages {
 		v, err := fed.parse(raw)
 		if err != nil {
@@ -108,7 +108,7 @@ type judgement struct {
 	reports []*report
 	shares  []*shares
 	starts  []*roundStart
-	start   uint64 // of the epoch, by the Proposal
+	first   map[header]uint64 // attempt of an epoch, by its Proposal
 	faults  []Fault
 	have    map[Fault]bool
 }
@@ -186,7 +186,7 @@ func (j *judgement) hear(v message) {
 		if v.Charter != j.f.charter || v.Roster != j.f.roster {
 			return // of another time
 		}
-		j.start = v.Start
+		j.first[v.header] = v.Start
 		same := len(v.Agents) == len(j.f.ids)
 		for i := range v.Agents {
 			same = same && v.Agents[i] == j.f.ids[i]
@@ -307,7 +307,8 @@ func (j *judgement) weigh(v message) {
 }
 
 func (j *judgement) weighStart(v *roundStart) {
-	if j.start != 0 && v.R >= j.start && v.R-j.start >= j.f.maxRounds && j.serverSaid(id.LabelRoundStart, v.body(), v.Sig) {
+	first, ok := j.first[header{Run: v.Run, Epoch: v.Epoch}]
+	if ok && v.R >= first && v.R-first >= j.f.maxRounds && j.serverSaid(id.LabelRoundStart, v.body(), v.Sig) {
 		j.fault(FaultOverdrawn, &v.header, id.AgentID{}, id.AgentID{})
 	}
 }
@@ -320,7 +321,7 @@ func (j *judgement) weighAskedAgain(certified *header) {
 		}
 		used := first.Inputs.consumes()
 		for _, later := range j.starts {
-			if again := later.Inputs.consumes(); later.R > first.R && (again[0] == used[0] || again[1] == used[1]) {
+			if again := later.Inputs.consumes(); later.Run == first.Run && later.R > first.R && (again[0] == used[0] || again[1] == used[1]) {
 				j.fault(FaultAskedAgain, &later.header, id.AgentID{}, id.AgentID{})
 			}
 		}

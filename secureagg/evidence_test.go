@@ -54,9 +54,10 @@ func TestHonestTrafficProvesNothing(t *testing.T) {
 	}
 	one.pump()
 	one.check()
-	one.propose(2, 4)
+	one.propose(2, 300) // beyond the attempts of epoch 1
 	one.pump()
-	one.fullRound(4)
+	one.fullRound(300)
+	one.heard = append(one.heard, one.round.Start())
 
 	several := split(t, 20, 5)
 	lost := several.epoch.layout.cohorts[1].members[2]
