@@ -13,6 +13,10 @@
 // members. Corrupt members can spoil an attempt, which is a typed [Abort], or add
 // any vector to the sum, which nothing here prevents.
 //
+// What a cheat signed convicts it: an [Abort] or [Drop] carries the messages from which
+// [Faults] tells anyone with charter and roster. Package evil holds the attacks that
+// this withstands, and shows for each that it would succeed without its check.
+//
 // The parts are published: double masking (Bonawitz et al. 2017,
 // doi:10.1145/3133956.3133982), a committee that certifies the set in one report per
 // round (Flamingo, Ma et al. 2023, doi:10.1109/SP46215.2023.10179434), masks bound to
