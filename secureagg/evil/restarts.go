@@ -20,7 +20,7 @@ var restartAttacks = []*Attack{
 		Stop:   refuses(secureagg.ErrOut),
 		Silent: "the coordinator need not be who restored it",
 		run: func(s *scene) error {
-			return s.secondVote(func([]byte, map[int][]byte) error { return nil })
+			return s.secondVote(func(map[int][]byte) error { return nil })
 		},
 	},
 	{
@@ -32,7 +32,7 @@ var restartAttacks = []*Attack{
 		Silent: "that a member saw more than it says cannot be shown",
 		run: func(s *scene) error {
 			s.evil = setOf(3)
-			return s.secondVote(func(ask []byte, floors map[int][]byte) error {
+			return s.secondVote(func(floors map[int][]byte) error {
 				w := open(floors[3], s.n).set("seen", number(0)).setByte("role", 0)
 				_, err := s.tell(0, w.set("sig", s.agents[3].key.Sign(id.LabelFloor, w.unsigned())).bytes())
 				return err
@@ -47,7 +47,7 @@ var restartAttacks = []*Attack{
 		Stop:   Stop{Stage: secureagg.StageReentry, Reason: secureagg.ReasonSignature, Drop: true, Names: NoAgent},
 		Silent: "whoever made the Floors up left no name",
 		run: func(s *scene) error {
-			return s.secondVote(func(_ []byte, floors map[int][]byte) error {
+			return s.secondVote(func(floors map[int][]byte) error {
 				for _, i := range []int{1, 2, 3} {
 					w := open(floors[i], s.n).set("seen", number(0)).setByte("role", 0)
 					if _, err := s.tell(0, w.bytes()); err != nil {
@@ -85,7 +85,7 @@ var restartAttacks = []*Attack{
 					return &setupError{err}
 				}
 			}
-			return s.votedTwice(func([]byte, map[int][]byte) error {
+			return s.votedTwice(func(map[int][]byte) error {
 				for _, i := range []int{1, 2, 3} {
 					if _, err := s.tell(0, old[i]); err != nil {
 						return err
@@ -103,7 +103,7 @@ var restartAttacks = []*Attack{
 		Stop:   refuses(errRekey),
 		Silent: "the coordinator need not be who restored it",
 		run: func(s *scene) error {
-			return s.secondVote(func(_ []byte, floors map[int][]byte) error {
+			return s.secondVote(func(floors map[int][]byte) error {
 				for _, i := range []int{1, 2, 3} {
 					m, err := s.tell(0, floors[i])
 					if err != nil {
@@ -224,7 +224,7 @@ func (s *scene) restarted() error {
 }
 
 // secondVote plays votedTwice in a new epoch.
-func (s *scene) secondVote(readmit func(ask []byte, floors map[int][]byte) error) error {
+func (s *scene) secondVote(readmit func(floors map[int][]byte) error) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (s *scene) secondVote(readmit func(ask []byte, floors map[int][]byte) error
 
 // votedTwice puts member 0 back to before attempt 1, after it voted there, and wants
 // another vote of it. readmit is given the genuine Floors of the others.
-func (s *scene) votedTwice(readmit func(ask []byte, floors map[int][]byte) error) error {
+func (s *scene) votedTwice(readmit func(floors map[int][]byte) error) error {
 	snapshot := maps.Clone(s.agents[0].journal)
 	if err := s.attempt(s.inputs(1), s.all(), s.all()); err != nil {
 		return &setupError{err}
@@ -253,12 +253,12 @@ func (s *scene) votedTwice(readmit func(ask []byte, floors map[int][]byte) error
 	if err != nil {
 		return &setupError{err}
 	}
-	floors := make(map[int][]byte)
-	if ask != nil {
-		if floors, err = s.tellAll(setOf(1, 2, 3), ask); err != nil {
+	if ask != nil { // it is out
+		floors, err := s.tellAll(setOf(1, 2, 3), ask)
+		if err != nil {
 			return &setupError{err}
 		}
-		if err := readmit(ask, floors); err != nil {
+		if err := readmit(floors); err != nil {
 			return err
 		}
 	}

@@ -284,7 +284,6 @@ type seat struct {
 	key  *id.PrivateKey // with which it signs
 	dk   *xwing.PrivateKey
 	ek   []byte
-	list []byte   // its CtList
 	sent [][]byte // shared secrets by partner
 }
 
@@ -334,8 +333,7 @@ func (s *scene) listOf(i int, t *seat, keys [][]byte, r digest) []byte {
 		msg = append(msg, ct...)
 	}
 	w := open(append(msg, make([]byte, id.HybridSignatureSize)...), s.n)
-	t.list = w.set("sig", t.key.SignHybrid(id.LabelCtList, s.listBody(w))).bytes()
-	return t.list
+	return w.set("sig", t.key.SignHybrid(id.LabelCtList, s.listBody(w))).bytes()
 }
 
 // signList signs a changed CtList as the corrupt member that made it.

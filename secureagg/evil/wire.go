@@ -2,7 +2,6 @@ package evil
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -275,10 +274,6 @@ func (w *wire) has(name string) bool { return w.find(name) >= 0 }
 
 func (w *wire) digest(name string) digest { return digest(w.get(name)) }
 func (w *wire) byte(name string) int      { return int(w.get(name)[0]) }
-func (w *wire) uint64(name string) uint64 { return binary.BigEndian.Uint64(w.get(name)) }
-func (w *wire) kind() secureagg.MessageKind {
-	return secureagg.MessageKind(w.byte("kind"))
-}
 
 // set replaces a field.
 func (w *wire) set(name string, b []byte) *wire {
